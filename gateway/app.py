@@ -1,0 +1,182 @@
+"""The WSGI face: bytes -> Call -> Reply -> bytes. The one door to Flask.
+
+All paths meet in one view, because which dialect a path speaks decides even how its 404 looks;
+endpoints.py is the table.
+"""
+
+import logging
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+
+from gateway import endpoints, intake, json_text
+from gateway.admission import authenticate, client_address, credentials, without_key
+from gateway.bodies import FileBody, JsonBody
+from gateway.departures import watch
+from gateway.dialects.registry import FACES
+from gateway.domain import Call, Endpoint, Inbound, Principal
+from gateway.endpoints import MODELS, USUAL_MODELS, find_endpoint
+from gateway.errors import BadRequest, Fault, GatewayError, NotFound
+from gateway.headers import Headers, sane_id
+from gateway.last_good import LastGood
+from gateway.loading import Gateway
+from gateway.relay import Reply, serve
+from gateway.reloading import Current
+
+log = logging.getLogger("gateway.app")
+
+_METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"]
+# Operations whose bodies are always JSON; the others also take forms and files.
+_ANY_BODY = frozenset({"images", "audio", "files", "batches"})
+
+
+def create_app(config: Path, last_good: LastGood | None = None) -> Flask:
+    """The application for the configuration file *config*. Raises ConfigError.
+
+    ``app.extensions["gateway"]`` is the Current configuration, whose ``reload()`` exchanges it.
+    """
+    current = Current(Path(config), last_good)
+    # No static folder, no templates, no session: nothing but the one view.
+    app = Flask("gateway", static_folder=None, template_folder=None)
+    app.extensions["gateway"] = current
+
+    def view(path: str = "") -> Response:
+        return _respond(current.gateway)
+
+    app.add_url_rule("/", "root", view, methods=_METHODS, provide_automatic_options=False)
+    app.add_url_rule("/<path:path>", "any", view, methods=_METHODS, provide_automatic_options=False)
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
+    return app
+
+
+def _respond(gateway: Gateway) -> Response:
+    environ = request.environ
+    headers = _headers(environ)
+    path = environ["PATH_INFO"]
+    request_id = headers.get("x-request-id")
+    if not sane_id(request_id):
+        request_id = f"req_{uuid.uuid4().hex}"
+    if path == "/":
+        return _front(request_id)
+    dialect, call = endpoints.error_dialect(path, headers), None
+    try:
+        endpoint = find_endpoint(environ["REQUEST_METHOD"], path, headers)
+        dialect = endpoint.dialect
+        principal, address = _principal(gateway, path, headers, environ)
+        if endpoint.operation == MODELS:
+            return _models(gateway, endpoint, principal, request_id)
+        call = _call(gateway, endpoint, request_id, headers, environ)
+        call.principal, call.address = principal, str(address or "")
+        return _response(serve(gateway, call, watch(environ.get("gunicorn.socket"))))
+    except GatewayError as error:
+        fault = error.fault
+    except Exception:
+        log.exception("request %s failed unexpectedly", request_id)
+        fault = Fault(500, "internal", "the gateway failed; its log has the details", "internal_error")
+    return _error(fault, dialect, request_id, call)
+
+
+def _headers(environ: Mapping[str, Any]) -> Headers:
+    headers = Headers()
+    put = dict.__setitem__  # the names are lower-cased here already
+    for name, value in environ.items():
+        if name.startswith("HTTP_"):
+            put(headers, name[5:].replace("_", "-").lower(), value)
+    if environ.get("CONTENT_TYPE"):
+        put(headers, "content-type", environ["CONTENT_TYPE"])
+    if "HTTP_SESSION_ID" in environ:  # Codex spells these with an underscore
+        put(headers, "session_id", environ["HTTP_SESSION_ID"])
+    return headers
+
+
+def _principal(gateway: Gateway, path: str, headers: Headers, environ: Mapping[str, Any]) -> tuple[Principal, Any]:
+    peer = environ.get("REMOTE_ADDR", "")
+    address = client_address(peer, headers, gateway.settings.trusted_proxies)
+    given = credentials(headers, environ.get("QUERY_STRING", ""))
+    inbound = Inbound(environ["REQUEST_METHOD"], path, headers, address, given)
+    return authenticate(gateway, inbound), address
+
+
+def _call(gateway: Gateway, endpoint: Endpoint, request_id: str, headers: Headers, environ: Mapping[str, Any]) -> Call:
+    """Reads the body as far as routing needs it. Raises BadRequest and its kin."""
+    method, limit = environ["REQUEST_METHOD"], gateway.settings.max_body
+    content_type, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
+    body: JsonBody | FileBody | None = None
+    model, stream = endpoint.model, bool(endpoint.stream)
+    has_body = environ.get("CONTENT_LENGTH") not in (None, "", "0") or "transfer-encoding" in headers
+    if method == "POST" and (has_body or endpoint.model_needed):
+        if endpoint.operation in _ANY_BODY and not intake.is_json(content_type):
+            body = intake.read_file(environ["wsgi.input"], content_type, encoding, limit)
+            model, stream = _form_head(body)
+        else:
+            body = intake.read_json(environ["wsgi.input"], content_type, encoding, limit)
+            head = intake.read_head(body)
+            model = endpoint.model or _model(head)
+            stream = stream or head.get("stream") is True
+    if not model and method == "POST" and endpoint.path.startswith(("/v1/images/", "/v1/audio/", "/v1/moderations")):
+        model = USUAL_MODELS[endpoint.operation]
+    query = without_key(environ.get("QUERY_STRING", ""))
+    return Call(request_id, endpoint, method, query, headers, body, model, stream)
+
+
+def _model(head: Mapping[str, Any]) -> str:
+    model = head.get("model", "")
+    if not isinstance(model, str | None):
+        raise BadRequest("the model's name has to be a string", param="model")
+    return model or ""
+
+
+def _form_head(body: FileBody) -> tuple[str, bool]:
+    model, stream = intake.form_field(body, "model"), intake.form_field(body, "stream")
+    if model is not None:
+        body.model_span = model[1]
+    return model[0] if model else "", bool(stream) and stream[0].strip().lower() == "true"
+
+
+def _models(gateway: Gateway, endpoint: Endpoint, principal: Principal, request_id: str) -> Response:
+    face = FACES[endpoint.dialect]
+    if endpoint.model:
+        name = endpoint.model
+        if not gateway.router.has(name) or not principal.may_use(name):
+            raise NotFound(f"there is no model {name!r}", code="model_not_found", param="model")
+        document = face.model_entry(name)
+    else:
+        document = face.model_list([name for name in gateway.router.model_names() if principal.may_use(name)])
+    headers = [("content-type", "application/json"), ("x-request-id", request_id)]
+    return Response(json_text.write(document), 200, headers)
+
+
+def _front(request_id: str) -> Response:
+    """``/`` says that somebody is at home (Claude Code asks with HEAD before anything else)."""
+    headers = [("content-type", "application/json"), ("x-request-id", request_id)]
+    if request.method not in ("GET", "HEAD"):
+        return _error(Fault(405, "invalid_request", "/ takes GET", "method_not_allowed"), "chat", request_id, None)
+    return Response(b'{"service":"gateway"}\n', 200, headers)
+
+
+def _response(reply: Reply) -> Response:
+    # direct_passthrough hands our Stream to gunicorn as it is, without a wrapper per event.
+    response = Response(status=reply.status, direct_passthrough=True)
+    response.response = [reply.body] if isinstance(reply.body, bytes) else reply.body
+    response.headers.clear()
+    response.headers.extend(reply.headers)
+    if isinstance(reply.body, bytes):
+        response.headers["content-length"] = str(len(reply.body))
+    return response
+
+
+def _error(fault: Fault, dialect: str, request_id: str, call: Call | None) -> Response:
+    headers = [("content-type", "application/json"), ("x-request-id", request_id)]
+    if call is not None and call.attempts:
+        headers += [("x-gateway-channel", call.attempts[-1].channel), ("x-gateway-attempts", str(len(call.attempts)))]
+    if fault.retry_after is not None:
+        headers.append(("retry-after", str(max(1, round(fault.retry_after)))))
+    if fault.status == 401:
+        headers.append(("www-authenticate", 'Bearer realm="gateway"'))
+    return Response(json_text.write(FACES[dialect].error_body(fault, request_id)), fault.status, headers)
+
+

@@ -1,0 +1,102 @@
+"""A stream as one answer, and one answer as a stream: for upstreams that send the other of the two."""
+
+from collections.abc import Iterable, Iterator
+
+from gateway.dialects.vocabulary import (
+    Candidate,
+    Closed,
+    Completion,
+    Delta,
+    Failed,
+    Finished,
+    Mark,
+    Opened,
+    Part,
+    Reasoning,
+    Refusal,
+    Started,
+    StreamEvent,
+    Text,
+    ToolCall,
+    UsageSeen,
+)
+from gateway.errors import ChannelAnswered
+from gateway.usage import Usage
+
+
+def completion_of(events: Iterable[StreamEvent]) -> Completion:
+    """All of a stream's events as one Completion. Raises ChannelAnswered when it failed."""
+    completion = Completion("", "", [])
+    candidates: dict[int, Candidate] = {}
+    parts: dict[tuple[int, int], Part] = {}
+    for event in events:
+        if isinstance(event, Failed):
+            raise ChannelAnswered(event.fault)
+        if isinstance(event, Started):
+            completion.id, completion.model = event.id, event.model
+            completion.created, completion.service_tier = event.created, event.service_tier
+        elif isinstance(event, UsageSeen):
+            completion.usage = event.usage
+        elif isinstance(event, Finished):
+            candidates.setdefault(event.candidate, Candidate([])).finish = event.finish
+        elif isinstance(event, Opened):
+            parts[event.candidate, event.index] = event.part
+            candidates.setdefault(event.candidate, Candidate([])).parts.append(event.part)
+        elif isinstance(event, Delta | Mark):
+            part = parts.get((event.candidate, event.index))
+            if part is not None:
+                _grow(part, event)
+    completion.candidates = [candidates[number] for number in sorted(candidates)]
+    return completion
+
+
+def _grow(part: Part, event: Delta | Mark) -> None:
+    if isinstance(event, Mark):
+        if event.citation is not None and isinstance(part, Text):
+            part.citations.append(event.citation)
+        if event.signature is not None and hasattr(part, "signature"):
+            part.signature = event.signature
+        if event.encrypted is not None and isinstance(part, Reasoning):
+            part.encrypted = event.encrypted
+    elif isinstance(part, ToolCall):
+        part.arguments += event.text
+    elif isinstance(part, Text | Reasoning | Refusal):
+        part.text += event.text
+
+
+def events_of(completion: Completion) -> Iterator[StreamEvent]:
+    """A whole answer as the events that would have streamed it, one Delta a part."""
+    yield Started(completion.id, completion.model, completion.created, completion.service_tier)
+    for number, candidate in enumerate(completion.candidates):
+        for index, part in enumerate(candidate.parts):
+            yield from _told(part, index, number)
+    if completion.usage != Usage():
+        yield UsageSeen(completion.usage)
+    for number, candidate in enumerate(completion.candidates):
+        if candidate.finish is not None:
+            yield Finished(candidate.finish, number)
+
+
+def _told(part: Part, index: int, candidate: int) -> Iterator[StreamEvent]:
+    if isinstance(part, Text):
+        yield Opened(index, Text("", cache=part.cache), candidate)
+        yield Delta(index, part.text, candidate)
+        for citation in part.citations:
+            yield Mark(index, citation=citation, candidate=candidate)
+        if part.signature is not None:
+            yield Mark(index, signature=part.signature, candidate=candidate)
+    elif isinstance(part, Reasoning):
+        yield Opened(index, Reasoning(id=part.id, summary=part.summary, dialect=part.dialect), candidate)
+        yield Delta(index, part.text, candidate)
+        if part.signature is not None or part.encrypted is not None:
+            yield Mark(index, signature=part.signature, encrypted=part.encrypted, candidate=candidate)
+    elif isinstance(part, ToolCall):
+        begun = ToolCall(part.id, part.name, "", part.kind, part.signature, part.item_id)
+        yield Opened(index, begun, candidate)
+        yield Delta(index, part.arguments, candidate)
+    elif isinstance(part, Refusal):
+        yield Opened(index, Refusal(""), candidate)
+        yield Delta(index, part.text, candidate)
+    else:
+        yield Opened(index, part, candidate)
+    yield Closed(index, candidate)

@@ -1,0 +1,42 @@
+"""How OpenAI's Responses look from outside."""
+
+import re
+
+from gateway import json_text, sse
+from gateway.dialects.chat.face import error_body, model_entry, model_list, read_error
+from gateway.errors import Fault
+
+__all__ = ["END", "ERROR", "KEEP_ALIVE", "NAME", "error_body", "error_event", "event_fault", "model_entry",
+           "model_list", "read_error"]  # fmt: skip
+
+NAME = "responses"
+KEEP_ALIVE = sse.KEEP_ALIVE
+
+END = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")response\.(?:completed|incomplete)\b')
+ERROR = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")(?:error|response\.failed)\b')
+
+
+def error_event(fault: Fault, request_id: str) -> bytes:
+    """An ``error`` event. Its members stand both flat (OpenAI's reference) and under ``error``
+    (Open Responses, and what the SDKs raise on). The sequence goes on from nowhere known: 0."""
+    error = error_body(fault, request_id)["error"]
+    event = {
+        "type": "error", "sequence_number": 0, "code": fault.code, "message": fault.message,
+        "param": fault.param, "error": error, "request_id": request_id,
+    }  # fmt: skip
+    return sse.write_event(json_text.write(event), "error")
+
+
+def event_fault(event: sse.Event) -> Fault | None:
+    """The fault that an ``error`` or ``response.failed`` event says."""
+    if b'"error"' not in event.data:
+        return None
+    try:
+        document = json_text.parse(event.data)
+    except json_text.NotJson:
+        return None
+    if not isinstance(document, dict) or document.get("type", event.name) not in ("error", "response.failed"):
+        return None
+    inner = document.get("response")
+    error = inner.get("error") if isinstance(inner, dict) else document.get("error") or document
+    return read_error(502, {"error": error})

@@ -1,0 +1,78 @@
+"""One dialect in, another out: the join of a reader and a writer.
+
+Entered only when the client's dialect and the channel's differ.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+from gateway.dialects.vocabulary import Asked, Failed, Finished, Prompt, Target, Written
+from gateway.errors import Fault
+from gateway.sse import Event
+
+
+class Translation:
+    """A call of one dialect (*client*) on a channel of another (*channel*); both are dialect
+    packages. One object serves one call: ``request`` first, then ``reply`` or ``stream``."""
+
+    def __init__(self, client: Any, channel: Any):
+        self.client = client
+        self.channel = channel
+
+    def read(self, document: dict, model: str = "", stream: bool = False) -> Prompt:
+        """The client's document in neutral words. Raises BadRequest."""
+        return self.client.read_request(document, model=model, stream=stream)
+
+    def write(self, prompt: Prompt, target: Target) -> Written:
+        """The channel's document; ``dropped`` in the client's own member names."""
+        written = self.channel.write_request(prompt, target)
+        names = [self.client.FIELDS.get(name, name) for name in written.dropped]
+        return Written(written.document, list(dict.fromkeys(names)))
+
+    def reply(self, document: Any, asked: Asked) -> dict:
+        """The channel's whole reply in the client's shape. Raises ChannelFailed."""
+        return self.client.write_reply(self.channel.read_reply(document), asked)
+
+    def stream(self, asked: Asked) -> "StreamTranslation":
+        return StreamTranslation(self.channel.StreamReader(), self.client.StreamWriter(asked))
+
+
+class StreamTranslation:
+    """Events in, bytes out: ``feed`` per whole upstream event, ``close`` exactly once."""
+
+    def __init__(self, reader: Any, writer: Any):
+        self._reader = reader
+        self._writer = writer
+        self.finished = False  # the upstream said why it ended
+        self.failed: Fault | None = None
+
+    def feed(self, event: Event) -> bytes:
+        return self._write(self._reader.feed(event))
+
+    def close(self, fault: Fault | None = None) -> bytes:
+        """The terminal events; the error event instead when *fault* says the upstream broke."""
+        written = self._write(self._reader.close()) if fault is None else b""
+        return written + self._writer.close(fault or self.failed)
+
+    def _write(self, events: list) -> bytes:
+        written = b""
+        for event in events:
+            if isinstance(event, Failed):
+                self.failed = event.fault
+                break
+            if isinstance(event, Finished):
+                self.finished = True
+            written += self._writer.feed(event)
+        return written
+
+
+def unsaid(prompt: Prompt, target_fields: dict[str, str]) -> list[str]:
+    """The Prompt fields that are set and that a target with *target_fields* has no word for,
+    and every key of ``rest``: what every request writer starts its ``dropped`` with."""
+    structural = {"dialect", "model", "turns", "rest", "stream", "include_usage"}
+    missing = [
+        f.name
+        for f in fields(prompt)
+        if f.name not in structural and f.name not in target_fields and getattr(prompt, f.name) not in (None, [], {})
+    ]
+    return missing + list(prompt.rest)

@@ -1,0 +1,257 @@
+"""The nouns. All are frozen but Call (the one thing that moves through the road) and the
+UpstreamRequest that hooks may edit."""
+
+import fnmatch
+import ipaddress
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from gateway.bodies import Body
+from gateway.config.kinds import Secret
+from gateway.config.settings import ChannelSettings, Timeouts
+from gateway.usage import Usage
+
+GENERATE = "generate"
+
+# What a call came to, in logs and records.
+COMPLETE, TRUNCATED, CLIENT_CLOSED, REFUSED, FAILED = "complete", "truncated", "client_closed", "refused", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a path asks for. ``path`` is the canonical one (``/v1/...``), without query."""
+
+    dialect: str
+    operation: str
+    path: str
+    model: str = ""  # when the path names it
+    stream: bool | None = None  # when the path says it (gemini)
+    model_needed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls: a client key's name and rights. ``models`` are names or globs; empty means all."""
+
+    name: str
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def may_use(self, model: str) -> bool:
+        return not self.models or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
+
+
+ANONYMOUS = Principal("anonymous")
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What ``authenticate`` sees of a request. ``credentials`` holds the distinct keys it carried
+    (Bearer, x-api-key, api-key, x-goog-api-key, ?key=), wherever they stood."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None
+    credentials: tuple[Secret, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an in-process provider gives back: ``body`` is bytes, or an iterable of pieces that may
+    sleep, and may raise to break the connection. A given Content-Length is respected."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | Iterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A vendor, as data.
+
+    ``dialects`` maps each dialect it speaks to the path of its generate operation ("" for the
+    usual one); ``operations`` are those it takes beside generate. ``auth`` is ``bearer``,
+    ``x-api-key``, ``header:NAME``, ``query:NAME`` or ``none``; ``dialect_auth`` differs from it
+    for some dialects. ``traits`` see dialects.vocabulary.Target. ``respond(UpstreamRequest) ->
+    Answered`` makes the provider live inside the gateway, without any network.
+    """
+
+    name: str
+    dialects: Mapping[str, str]
+    base_url: str = ""
+    auth: str = "bearer"
+    dialect_auth: Mapping[str, str] = field(default_factory=dict)
+    operations: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    traits: frozenset[str] = frozenset()
+    respond: Callable[["UpstreamRequest"], Answered] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One upstream account a call can be sent through."""
+
+    name: str
+    provider: Provider
+    base_url: str
+    keys: tuple[Secret, ...]
+    models: tuple[tuple[str, str | None], ...]
+    settings: ChannelSettings = field(repr=False)
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return self.settings.timeout
+
+    def dialect_for(self, dialect: str, operation: str) -> str:
+        """The dialect in which the channel can serve the operation that a client asks for in
+        *dialect*: the same if it speaks it, else one to translate to; empty if there is none."""
+        spoken = self.provider.dialects
+        if operation != GENERATE:
+            return dialect if operation in self.provider.operations and dialect in spoken else ""
+        if dialect in spoken:
+            return dialect
+        return next((other for other in _NEAREST[dialect] if other in spoken), "")
+
+
+# What a client's dialect is translated to, nearest first. Chat comes early because every vendor's
+# is tried by many clients, which cannot be said of each vendor's second dialect.
+_NEAREST = {
+    "chat": ("responses", "messages", "gemini"),
+    "responses": ("chat", "messages", "gemini"),
+    "messages": ("chat", "responses", "gemini"),
+    "gemini": ("chat", "responses", "messages"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A channel that can serve a call, with the model's name and the dialect to use there, and why
+    it stands here."""
+
+    channel: Channel
+    model: str
+    reason: str
+    dialect: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A channel that cannot or may not serve a call, and why."""
+
+    channel: Channel
+    reason: str
+
+
+@dataclass(slots=True)
+class Route:
+    """The candidates in order, and who was left out; ``arrange_channels`` may edit both lists."""
+
+    candidates: list[Candidate]
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def drop(self, candidate: Candidate, reason: str) -> None:
+        self.candidates.remove(candidate)
+        self.left_out.append(LeftOut(candidate.channel, reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One finished try on one channel with one key (by number, never by value)."""
+
+    channel: str
+    key: int
+    model: str
+    status: int  # what the upstream said; 0 when it said nothing
+    outcome: str  # "ok", or an errors code
+    seconds: float
+
+
+@dataclass(slots=True)
+class UpstreamRequest:
+    """What will be sent, open to ``rewrite_request`` and ``authorize``.
+
+    ``body_edits`` are (JSON Pointer, value) pairs; REMOVED as value takes a member out. They are
+    applied to the bytes in place, so that everything else stays as the client wrote it.
+    """
+
+    method: str
+    url: str
+    headers: MutableMapping[str, str]
+    body: Body | None
+    body_edits: list[tuple[str, Any]] = field(default_factory=list)
+
+    def set_member(self, pointer: str, value: Any) -> None:
+        """Add or replace the member of the JSON body that the JSON Pointer names."""
+        self.body_edits.append((pointer, value))
+
+    def unset_member(self, pointer: str) -> None:
+        """Take a member out of the JSON body, if it is there."""
+        self.body_edits.append((pointer, REMOVED))
+
+    def __repr__(self) -> str:  # headers and query may carry credentials
+        return f"UpstreamRequest({self.method} {self.url.partition('?')[0]})"
+
+
+@dataclass(slots=True)
+class UpstreamReply:
+    """A whole answer: what ``classify_failure`` looks at and ``rewrite_response`` may change."""
+
+    status: int
+    headers: MutableMapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class _Removed:
+    def __repr__(self) -> str:
+        return "REMOVED"
+
+
+REMOVED: Any = _Removed()
+
+
+@dataclass(slots=True)
+class Call:
+    """What one client asked, once."""
+
+    id: str
+    endpoint: Endpoint
+    method: str
+    query: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: Body | None = field(repr=False)
+    model: str
+    stream: bool
+    principal: Principal = ANONYMOUS
+    address: str = ""
+    received: datetime | None = None
+    started: float = field(default_factory=time.monotonic)
+    attempts: list[Attempt] = field(default_factory=list)
+    prompt: Any = field(default=None, repr=False)  # the body in neutral words, once somebody needed it
+    notes: dict[str, Any] = field(default_factory=dict)  # plugins' own, keyed by plugin name
+
+    @property
+    def dialect(self) -> str:
+        return self.endpoint.dialect
+
+    @property
+    def operation(self) -> str:
+        return self.endpoint.operation
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A call's account, once it ended. Times are in seconds from the call's arrival."""
+
+    status: int
+    outcome: str
+    channel: str
+    attempts: tuple[Attempt, ...]
+    usage: Usage
+    first_event: float | None
+    total: float
+    bytes_out: int
+    error: str = ""

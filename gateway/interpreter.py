@@ -1,0 +1,129 @@
+"""Stands between a client and a channel that speak different dialects, for one attempt.
+
+Entered only when they do: same dialect, same bytes. What it needs of time and chance it passes
+into the pure translation.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from gateway import json_text, sse
+from gateway.bodies import JsonBody
+from gateway.dialects.gathering import completion_of, events_of
+from gateway.dialects.registry import DIALECTS
+from gateway.dialects.translation import StreamTranslation, Translation
+from gateway.dialects.vocabulary import Asked, Media, Prompt, Target
+from gateway.domain import Call, Candidate
+from gateway.errors import BadRequest, ChannelFailed, Fault
+
+Fetch = Callable[[Media], None]  # puts the bytes of a media part in place of its URL
+
+
+class Interpreter:
+    """One call's translation for one candidate."""
+
+    def __init__(self, call: Call, candidate: Candidate):
+        self.dropped: list[str] = []
+        self._call = call
+        self._candidate = candidate
+        self._translation = Translation(DIALECTS[call.dialect], DIALECTS[candidate.dialect])
+        self._asked: Asked | None = None
+
+    def request(self, fetch: Fetch) -> JsonBody:
+        """The body for the channel. Raises BadRequest when the client's cannot be understood, or
+        cannot be carried whole and either side insists on it (``strict``)."""
+        call, channel = self._call, self._candidate.channel
+        if call.prompt is None:
+            call.prompt = read_prompt(call)
+        prompt: Prompt = call.prompt
+        target = Target(self._candidate.model, channel.provider.traits)
+        for media in self._translation.channel.to_fetch(prompt, target):
+            fetch(media)
+        written = self._translation.write(prompt, target)
+        self.dropped = written.dropped
+        if self.dropped and (channel.settings.strict or call.headers.get("x-gateway-strict") == "1"):
+            names = ", ".join(self.dropped)
+            raise BadRequest(f"channel {channel.name!r} speaks {self._candidate.dialect} and cannot carry: {names}",
+                             code="not_translatable", details={"dropped": self.dropped})  # fmt: skip
+        self._asked = Asked(call.model, int(time.time()), _new_id, prompt)
+        return JsonBody(json_text.write(written.document))
+
+    def reply(self, data: bytes) -> bytes:
+        """A whole reply in the client's dialect. Raises ChannelFailed."""
+        return json_text.write(self._translation.reply(_document(data), self._asked))
+
+    def gathered(self, data: bytes) -> bytes:
+        """The whole reply out of a stream that came instead. Raises ChannelFailed."""
+        reader = self._translation.channel.StreamReader()
+        events = [neutral for event in sse.events(data) for neutral in reader.feed(event)]
+        completion = completion_of([*events, *reader.close()])
+        return json_text.write(self._translation.client.write_reply(completion, self._asked))
+
+    def spread(self, data: bytes) -> bytes:
+        """The stream out of a whole reply that came instead. Raises ChannelFailed."""
+        writer = self._writer()
+        completion = self._translation.channel.read_reply(_document(data))
+        return b"".join([writer.feed(event) for event in events_of(completion)]) + writer.close()
+
+    def stream_filter(self) -> "StreamFilter":
+        return StreamFilter(StreamTranslation(self._translation.channel.StreamReader(), self._writer()))
+
+    @property
+    def media_type(self) -> str:
+        """Of the client's stream: Google's comes as an array unless it asked for events."""
+        return "application/json" if self._array else "text/event-stream; charset=utf-8"
+
+    @property
+    def _array(self) -> bool:
+        return wants_array(self._call)
+
+    def _writer(self) -> Any:
+        client = self._translation.client
+        return client.ArrayWriter(self._asked) if self._array else client.StreamWriter(self._asked)
+
+
+class StreamFilter:
+    """A stream translation over whole events' bytes, as stream.py takes its filters."""
+
+    def __init__(self, translation: StreamTranslation):
+        self._translation = translation
+
+    def feed(self, whole: bytes) -> bytes:
+        feed = self._translation.feed
+        return b"".join([feed(event) for event in sse.events(whole)])
+
+    def close(self) -> bytes:
+        return self._translation.close()
+
+    def broken(self, fault: Fault, request_id: str) -> bytes:
+        """What the client's stream ends with instead."""
+        return self._translation.close(fault)
+
+
+def read_prompt(call: Call) -> Prompt:
+    """The client's request in neutral words. Raises BadRequest."""
+    try:
+        document = json_text.parse(call.body.data) if isinstance(call.body, JsonBody) else {}
+    except json_text.NotJson as error:
+        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    return DIALECTS[call.dialect].read_request(document, model=call.model, stream=call.stream)
+
+
+def wants_array(call: Call) -> bool:
+    """Whether the client takes its stream as a JSON array (Gemini without ``alt=sse``)."""
+    return call.dialect == "gemini" and call.stream and "alt=sse" not in call.query
+
+
+def _document(data: bytes) -> Any:
+    try:
+        return json_text.parse(data)
+    except json_text.NotJson as error:
+        raise ChannelFailed(f"the channel's answer is not JSON: {error}", code="upstream_not_json") from None
+
+
+def _new_id(prefix: str) -> str:
+    return prefix + uuid.uuid4().hex[:24]
+
+

@@ -1,0 +1,123 @@
+"""Change one member of a JSON text and leave every other byte as it is.
+
+The text must be known to be JSON (json_text.parse or ``peek`` have seen it): the walk below looks
+only at strings and brackets, which is enough to find where a value begins and ends.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gateway import json_text
+from gateway.domain import REMOVED
+from gateway.errors import BadRequest
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+_ATOM = re.compile(rb"[^,\]}\s]+")
+
+
+def edit(text: bytes, edits: list[tuple[str, Any]]) -> bytes:
+    """*text* with each (JSON Pointer, value) carried out in order (RFC 6901; ``-`` appends to a
+    list). REMOVED takes a member out; a missing parent is made, or, for REMOVED, left missing.
+
+    Raises BadRequest when a pointer leads through something that is neither object nor list.
+    """
+    for pointer, value in edits:
+        tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+        text = _edit_one(text, tokens, value, pointer)
+    return text
+
+
+def _edit_one(text: bytes, tokens: list[str], value: Any, pointer: str) -> bytes:
+    start = _skip(text, 0)
+    for depth, token in enumerate(tokens):
+        last = depth == len(tokens) - 1
+        if text[start : start + 1] not in (b"{", b"["):
+            raise BadRequest(f"the body has no object at {pointer!r}, which this channel has to edit")
+        spans = [span for span in _members(text, start) if span[0] == token]
+        if not spans:
+            if value is REMOVED:
+                return text
+            for missing in reversed(tokens[depth + 1 :]):
+                value = {missing: value}
+            return _insert(text, start, token, value)
+        if last:
+            return _replace(text, start, spans, value)
+        start = spans[-1][2]  # of a key that comes twice, parsers take the last
+    return text
+
+
+Span = tuple[str, int, int, int]  # key or index, where the member starts, its value starts, its value ends
+
+
+def _members(text: bytes, start: int) -> Iterator[Span]:
+    """The members of the object or list that starts at *start*."""
+    is_object = text[start : start + 1] == b"{"
+    position, index = _skip(text, start + 1), 0
+    while text[position : position + 1] not in (b"}", b"]", b""):
+        begin, key = position, str(index)
+        if is_object:
+            name = _STRING.match(text, position)
+            key = json.loads(name[0]) if b"\\" in name[0] else name[0][1:-1].decode()
+            position = _skip(text, _skip(text, name.end()) + 1)  # behind the colon
+        end = _value_end(text, position)
+        yield key, begin, position, end
+        index += 1
+        position = _skip(text, end)
+        if text[position : position + 1] == b",":
+            position = _skip(text, position + 1)
+
+
+def _skip(text: bytes, position: int) -> int:
+    return _SPACE.match(text, position).end()
+
+
+def _value_end(text: bytes, position: int) -> int:
+    first = text[position : position + 1]
+    if first == b'"':
+        return _STRING.match(text, position).end()
+    if first not in (b"{", b"["):
+        return _ATOM.match(text, position).end()
+    depth = 0
+    for token in _BRACKET.finditer(text, position):
+        character = token[0][:1]
+        if character in b"{[":
+            depth += 1
+        elif character in b"}]":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+    return len(text)
+
+
+def _replace(text: bytes, start: int, spans: list[Span], value: Any) -> bytes:
+    # A key that comes twice is edited everywhere: no parser may see the old value.
+    for _, begin, value_start, value_end in reversed(spans):
+        if value is not REMOVED:
+            text = text[:value_start] + json_text.write(value) + text[value_end:]
+            continue
+        after = _skip(text, value_end)
+        if text[after : after + 1] == b",":
+            text = text[:begin] + text[_skip(text, after + 1) :]
+        else:  # the last member: the comma before it goes too
+            before = text[:begin].rstrip(b" \t\r\n")
+            text = (before[:-1] if before.endswith(b",") else text[:begin]) + text[value_end:]
+    return text
+
+
+def _insert(text: bytes, start: int, token: str, value: Any) -> bytes:
+    is_object = text[start : start + 1] == b"{"
+    member = json_text.write(token) + b":" + json_text.write(value) if is_object else json_text.write(value)
+    inside = _skip(text, start + 1)
+    if text[inside : inside + 1] in (b"}", b"]"):
+        return text[: start + 1] + member + text[start + 1 :]
+    end = max(span[3] for span in _members(text, start))
+    return text[:end] + b"," + member + text[end:]
+
+
+def top_level(text: bytes, name: str) -> list[bytes]:
+    """The values (as JSON text) that the top-level key *name* has, in order; usually one."""
+    return [text[start:end] for key, _, start, end in _members(text, _skip(text, 0)) if key == name]

@@ -1,0 +1,106 @@
+"""JSON as text in, values out and back, without losing what other parsers lose.
+
+The one door to msgspec. What is closed here:
+
+* Servers cut UTF-16 pairs across chunks, so an escape like ``\\ud83d`` arrives alone. msgspec
+  refuses it; the standard library reads it and writes the same escape again.
+* U+2028, U+2029 and U+0085 are legal in JSON, but several clients split SSE lines on them:
+  what the gateway writes itself has them escaped.
+* Numbers with a fraction or an exponent become Decimal, so that ``0.1000000000000000055`` and
+  ``1e400`` come out as they went in.
+"""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_SEPARATORS = {c.encode(): b"\\u%04x" % ord(c) for c in "\u2028\u2029\u0085"}
+_MOST_DIGITS = 4000  # int() refuses more than 4300: CPython's guard against quadratic time
+
+
+class NotJson(ValueError):
+    """The text is not JSON; the message says where and why."""
+
+
+def parse(text: bytes) -> Any:
+    """The value that *text* (UTF-8) says; of a key that comes twice the last wins.
+
+    Raises NotJson, also for NaN, Infinity, invalid UTF-8 and nesting past the interpreter's depth.
+    """
+    try:
+        return _decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _parse_slowly(text)
+
+
+def _parse_slowly(text: bytes) -> Any:
+    try:
+        return json.loads(text.decode(), parse_float=Decimal, parse_int=_integer, parse_constant=_refuse)
+    except RecursionError:
+        raise NotJson("nested too deeply") from None
+    except (ValueError, ArithmeticError) as error:
+        raise NotJson(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    # UnicodeDecodeError's own text repeats the offending bytes; where they stand is enough.
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}"
+    return str(error)
+
+
+def _integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) < _MOST_DIGITS else Decimal(digits)
+
+
+def _refuse(name: str) -> Any:
+    raise NotJson(f"{name} is not a JSON value")
+
+
+def write(value: Any) -> bytes:
+    """*value* as compact UTF-8 JSON on one line, safe inside any SSE parser."""
+    try:
+        text = _encoder.encode(value)
+    except UnicodeEncodeError:  # a lone surrogate: only escapes can carry it
+        return json.dumps(value, separators=(",", ":"), default=_plain_number).encode()
+    if text.isascii():
+        return text
+    for raw, escaped in _SEPARATORS.items():
+        if raw in text:
+            text = text.replace(raw, escaped)
+    return text
+
+
+def _plain_number(value: Any) -> int | float:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+class Head(msgspec.Struct):
+    """The two members of a request body that decide where it goes, as JSON text; the rest is
+    checked to be JSON but not built."""
+
+    model: msgspec.Raw = msgspec.Raw(b"")
+    stream: msgspec.Raw = msgspec.Raw(b"")
+
+
+_head_decoder = msgspec.json.Decoder(Head)
+
+
+def read_head(text: bytes) -> dict[str, Any]:
+    """``{"model": ..., "stream": ...}`` of a JSON object, those that are there. Raises NotJson."""
+    try:
+        head = _head_decoder.decode(text)
+        text.decode()  # msgspec does not look at the bytes of strings that it skips
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        document = _parse_slowly(text)
+        if not isinstance(document, dict):
+            raise NotJson("expected an object") from None
+        return {name: document[name] for name in ("model", "stream") if name in document}
+    members = (("model", bytes(head.model)), ("stream", bytes(head.stream)))
+    return {name: parse(raw) for name, raw in members if raw}

@@ -1,0 +1,196 @@
+"""Finds plugins, loads those the configuration names, and calls their hooks.
+
+Three sources, one road: files of ``gateway/plugins`` (shipped), files of the operator's
+``plugins_dir``, and installed packages with an entry point in the group ``gateway``. A name that
+comes twice is an error that names both.
+
+Provider plugins are loaded when a channel names one of their providers; gateway plugins when
+``plugins:`` names them. Every hook of every plugin becomes a caller of its own, bound once: no
+plugin is asked about another's channel, an idle hook costs nothing, and whoever raises is known.
+"""
+
+import importlib.metadata
+import importlib.util
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from gateway import hookspecs
+from gateway.config.checker import Checker
+from gateway.config.document import Complaints, Node
+from gateway.config.kinds import Options
+from gateway.errors import ConfigError, GatewayError, PluginError
+
+log = logging.getLogger("gateway.plugins")
+
+SHIPPED = Path(__file__).resolve().parent / "plugins"
+if not SHIPPED.is_dir():  # a bare checkout keeps them beside the package
+    SHIPPED = Path(__file__).resolve().parent.parent / "plugins"
+HOOK_NAMES = [name for name, member in vars(hookspecs).items() if hasattr(member, f"{hookspecs.PROJECT}_spec")]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a plugin can be had; ``load()`` imports it."""
+
+    name: str
+    origin: str  # a path, or a distribution's name and version
+    version: str
+    load: Callable[[], Any]
+    provider: bool = False  # a file in providers/
+
+
+@dataclass(slots=True)
+class Plugin:
+    """A loaded plugin and a bound caller for each hook it has."""
+
+    source: Source
+    hooks: dict[str, Any]
+    errors: int = 0
+
+
+@dataclass(slots=True)
+class Plugins:
+    """Everything loaded for one configuration."""
+
+    gateway: list[Plugin] = field(default_factory=list)  # in the order of `plugins:`
+    providers: list[Plugin] = field(default_factory=list)
+
+    def on(self, hook: str) -> tuple[Plugin, ...]:
+        """The gateway plugins that have *hook*, in the order of the YAML list."""
+        return tuple(plugin for plugin in self.gateway if hook in plugin.hooks)
+
+
+def find_plugins(plugins_dir: Path | None = None) -> dict[str, Source]:
+    """Every plugin there is, by name; nothing is imported. Raises ConfigError for a name that
+    comes twice or a folder that is not there."""
+    sources: dict[str, Source] = {}
+    shipped = [(SHIPPED / "providers", True), (SHIPPED / "features", False)]
+    for folder, provider in shipped:
+        for path in sorted(folder.glob("*.py")):
+            _add(sources, _file_source(path, provider))
+    if plugins_dir is not None:
+        if not plugins_dir.is_dir():
+            raise ConfigError([f"plugins_dir: no such folder: {str(plugins_dir)!r}"])
+        for path in sorted(plugins_dir.glob("*.py")):
+            _add(sources, _file_source(path, False))
+    for point in importlib.metadata.entry_points(group=hookspecs.PROJECT):
+        release = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+        version = point.dist.version if point.dist else ""
+        _add(sources, Source(point.name, release, version, point.load))
+    return sources
+
+
+def _add(sources: dict[str, Source], source: Source) -> None:
+    other = sources.get(source.name)
+    if other is not None:
+        raise ConfigError([f"two plugins are called {source.name!r}: {other.origin} and {source.origin}"])
+    sources[source.name] = source
+
+
+def _file_source(path: Path, provider: bool) -> Source:
+    return Source(path.stem, str(path), "", lambda: _import_file(path), provider)
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"gateway_plugin_{path.stem}_{abs(hash(str(path.parent))):x}"
+    if name in sys.modules:  # a reload: the operator's newest text counts
+        del sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def load_plugin(source: Source, options: Options | None, complaints: Complaints) -> Plugin:
+    """Import *source*, check its options, and bind its hooks.
+
+    Raises ConfigError when it cannot be imported, a hook is misspelt, or an implementation takes
+    an argument that is not there or has a default.
+    """
+    try:
+        module = source.load()
+    except Exception as error:
+        log.exception("plugin %s could not be imported", source.name)
+        raise ConfigError([f"plugin {source.name!r} ({source.origin}) cannot be imported: {error!r}"]) from None
+    subject = _with_options(module, source, options, complaints)
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(subject, source.name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise ConfigError([f"plugin {source.name!r} ({source.origin}): {_explained(error)}"]) from None
+    hooks = {}
+    for name in HOOK_NAMES:
+        caller = getattr(manager.hook, name)
+        implementations = caller.get_hookimpls()
+        if implementations:
+            _refuse_defaults(implementations[0].function, name, source)
+            hooks[name] = caller
+    version = source.version or str(getattr(module, "__version__", ""))
+    return Plugin(Source(source.name, source.origin, version, source.load, source.provider), hooks)
+
+
+def _with_options(module: Any, source: Source, options: Options | None, complaints: Complaints) -> Any:
+    """A module with ``class Plugin`` is registered as ``Plugin(options)``, options being its
+    ``class Options`` (a frozen dataclass) as read from the YAML; any other as it is."""
+    kind = getattr(module, "Options", None)
+    if options and kind is None:
+        complaints.add(options.line, f"plugins.{source.name}", "this plugin takes no options")
+    factory = getattr(module, "Plugin", None)
+    if factory is None:
+        return module
+    if kind is None:
+        return factory()
+    line = options.line if options else 1
+    node = Node(line, dict(options or {}))
+    values = Checker(complaints).read(kind, node, f"plugins.{source.name}")
+    complaints.raise_any()
+    return factory(values)
+
+
+def _refuse_defaults(function: Any, hook: str, source: Source) -> None:
+    named = [p.name for p in inspect.signature(function).parameters.values() if p.default is not p.empty]
+    if named:
+        text = f"{hook}({', '.join(named)}=...): a hook's argument with a default is never filled in"
+        raise ConfigError([f"plugin {source.name!r} ({source.origin}): {text}; remove the default"])
+
+
+def _explained(error: pluggy.PluginValidationError) -> str:
+    text = " ".join(str(error).split())
+    return f"{text} (hooks are: {', '.join(HOOK_NAMES)})" if "unknown hook" in text else text
+
+
+def ask(plugin: Plugin, hook: str, **arguments: Any) -> Any:
+    """Call a policy hook: its own refusal passes, anything else it raises fails the call closed."""
+    try:
+        results = plugin.hooks[hook](**arguments)
+    except GatewayError:
+        raise
+    except Exception as error:
+        plugin.errors += 1
+        log.exception("plugin %s failed in %s", plugin.source.name, hook)
+        raise PluginError(f"plugin {plugin.source.name!r} failed in {hook}") from error
+    return results[0] if results else None
+
+
+def tell(plugin: Plugin, hook: str, **arguments: Any) -> None:
+    """Call an observer hook: what it raises is counted and logged, and never reaches a client."""
+    try:
+        plugin.hooks[hook](**arguments)
+    except Exception:
+        plugin.errors += 1
+        log.exception("plugin %s failed in %s", plugin.source.name, hook)

@@ -1,0 +1,148 @@
+"""The life of a call: admit, route, try, answer, account."""
+
+import time
+import zlib
+from collections import deque
+
+from gateway.account import Account
+from gateway.attempt import Try
+from gateway.departures import Watch
+from gateway.domain import Attempt, Call, Candidate, Route, UpstreamReply
+from gateway.errors import BadRequest, ChannelAnswered, ChannelFailed, Forbidden, GatewayError, NoChannel
+from gateway.headers import Headers
+from gateway.loading import Gateway
+from gateway.patience import FOREVER, Patience
+from gateway.plugin_manager import ask
+from gateway.replying import BAD_KEY, Replier, Reply, Trial
+from gateway.routing import Wanted
+
+# What a failure tells about trying elsewhere. 504 and 524 are not here: the work may still be
+# running upstream, and a second try would be billed too.
+_RETRIED = frozenset({408, 409, 429, *range(500, 600)} - {501, 504, 505, 524})
+
+
+def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:
+    """Carry *call* out. Raises GatewayError when there is nothing to show for it; the account is
+    closed then, as it is when the reply is whole or its Stream is closed."""
+    plugins = gateway.plugins
+    account = Account(call, watch, plugins.on("attempt_finished"), plugins.on("after_call"))
+    try:
+        _admit(gateway, call)
+        route = _route(gateway, call)
+        return _answer(gateway, call, account, route)
+    except GatewayError as error:
+        account.failed(error)
+        account.close()
+        raise
+    except BaseException:
+        account.close()
+        raise
+
+
+def _admit(gateway: Gateway, call: Call) -> None:
+    if call.endpoint.model_needed and not call.model:
+        raise BadRequest("the request names no model", param="model", code="missing_model")
+    if call.model and not call.principal.may_use(call.model):
+        raise Forbidden(f"this key may not use the model {call.model!r}", param="model", code="model_not_allowed")
+    for plugin in gateway.plugins.on("before_call"):
+        ask(plugin, "before_call", call=call)
+
+
+def _route(gateway: Gateway, call: Call) -> Route:
+    wanted = Wanted(call.dialect, call.operation, call.model, call.headers.get("x-gateway-channel", ""))
+    route = gateway.router.route(wanted, call.id)
+    for plugin in gateway.plugins.on("arrange_channels"):
+        ask(plugin, "arrange_channels", call=call, route=route)
+    if not route.candidates:
+        reasons = "; ".join(f"{item.channel.name}: {item.reason}" for item in route.left_out[:5])
+        raise NoChannel(f"no channel can serve the call now ({reasons})", code="no_channel")
+    return route
+
+
+def _answer(gateway: Gateway, call: Call, account: Account, route: Route) -> Reply:
+    routing = gateway.settings.routing
+    now = time.monotonic()
+    patience = Patience(now + routing.commit_after if call.stream else FOREVER, now + routing.deadline)
+    trial = _trial(gateway, call, account, route, patience)
+    replier = Replier(gateway, call, account)
+    try:
+        next(trial)
+    except StopIteration as done:
+        return replier.begun(done.value)
+    except ChannelAnswered as error:
+        return replier.upstream_error(error)
+    return replier.waiting(trial, _listening(trial, patience, routing.keepalive))
+
+
+def _listening(trial: Trial, patience: Patience, keepalive: float) -> Trial:
+    """The same trial, asking again each *keepalive* seconds."""
+    while True:
+        patience.until = time.monotonic() + keepalive
+        try:
+            next(trial)
+        except StopIteration as done:
+            return done.value
+        yield
+
+
+def _trial(gateway: Gateway, call: Call, account: Account, route: Route, patience: Patience) -> Trial:
+    """Try the route's channels until one answers. Yields whenever the caller's patience is over.
+
+    Raises the last channel's failure when none is left.
+    """
+    waiting = deque((candidate, number) for candidate in route.candidates for number in (0,))
+    last: ChannelFailed | None = None
+    for _ in range(gateway.settings.routing.retries + 1):
+        if not waiting or (last is not None and patience.past_deadline()):
+            break
+        candidate, number = waiting.popleft()
+        try:
+            return (yield from _one_try(gateway, call, account, candidate, number, patience))
+        except ChannelFailed as error:
+            last = error
+            verdict = _verdict(gateway, candidate, error)
+            if verdict == "fatal":
+                break
+            if verdict == "bad_key" and number + 1 < len(candidate.channel.keys):
+                waiting.appendleft((candidate, number + 1))
+    assert last is not None
+    raise last
+
+
+def _one_try(
+    gateway: Gateway, call: Call, account: Account, candidate: Candidate, number: int, patience: Patience
+) -> Trial:
+    channel = candidate.channel
+    # The first key differs from call to call, so that all of an account's keys share the work.
+    position = (number + zlib.crc32(call.id.encode())) % len(channel.keys) if channel.keys else 0
+    key = channel.keys[position] if channel.keys else None
+    attempt = Try(call, candidate, key, gateway.provider_plugins.get(channel.provider.name))
+    account.channel = channel.name
+    began, outcome = time.monotonic(), "abandoned"
+    try:
+        ready = yield from attempt.run(gateway.transport, patience, account.watch)
+        outcome = "ok"
+        return ready
+    except GatewayError as error:
+        outcome = error.fault.code or error.code or "failed"
+        raise
+    finally:
+        seconds = time.monotonic() - began
+        account.attempt(Attempt(channel.name, position, candidate.model, attempt.status, outcome, seconds))
+
+
+def _verdict(gateway: Gateway, candidate: Candidate, error: ChannelFailed) -> str:
+    """``retry``, ``bad_key`` (another key of the channel may do) or ``fatal``."""
+    if not isinstance(error, ChannelAnswered):
+        return "retry"
+    plugin = gateway.provider_plugins.get(candidate.channel.provider.name)
+    if plugin is not None and "classify_failure" in plugin.hooks:
+        response = UpstreamReply(error.status, Headers(error.headers), error.document)
+        word = ask(plugin, "classify_failure", channel=candidate.channel, response=response)
+        if word in ("retry", "bad_key", "fatal"):
+            return word
+        if isinstance(word, int | float) and not isinstance(word, bool):
+            return "retry"
+    if error.status in BAD_KEY:
+        return "bad_key"
+    return "retry" if error.status in _RETRIED else "fatal"

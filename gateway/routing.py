@@ -1,0 +1,138 @@
+"""Call -> Route: which channels can serve it, in which order, and why. Pure: chance and time come
+in as arguments, so a decision can be made again from the call's id alone."""
+
+import fnmatch
+import random
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.domain import Candidate, Channel, LeftOut, Route
+from gateway.errors import BadRequest, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What routing must know of a call. ``model`` is empty for operations without one; ``channel``
+    is the one the client asked for by name, if it did."""
+
+    dialect: str
+    operation: str
+    model: str
+    channel: str = ""
+
+
+class Router:
+    """The channels of one configuration, indexed by the models they serve."""
+
+    def __init__(self, channels: Iterable[Channel], routes: Mapping[str, Iterable[str]] | None = None):
+        self._channels = list(channels)
+        self._by_name = {channel.name: channel for channel in self._channels}
+        self._routes = {public: tuple(entries) for public, entries in (routes or {}).items()}
+        self._exact: dict[str, list[tuple[Channel, str]]] = {}
+        self._globs: list[tuple[re.Pattern, Channel]] = []
+        for channel in self._channels:
+            for public, upstream in channel.models:
+                if "*" in public or "?" in public:
+                    self._globs.append((re.compile(fnmatch.translate(public)), channel))
+                else:
+                    self._exact.setdefault(public, []).append((channel, upstream or public))
+
+    def route(self, wanted: Wanted, seed: str) -> Route:
+        """The route of a call; *seed* decides the draw among equals.
+
+        Raises NotFound for a model that no channel has, BadRequest when those that have it speak
+        neither the dialect nor the operation. A route may come out empty of candidates.
+        """
+        listed = self._listed(wanted.model)
+        if not listed:
+            raise NotFound(f"no channel serves the model {wanted.model!r}", code="model_not_found", param="model")
+        left_out, fit = [], []
+        for channel, model, reason in listed:
+            why_not = _why_not(channel, wanted)
+            if why_not:
+                left_out.append(LeftOut(channel, why_not))
+            else:
+                fit.append(Candidate(channel, model, reason, channel.dialect_for(wanted.dialect, wanted.operation)))
+        if not fit and not any(item.reason == "disabled" for item in left_out):
+            raise BadRequest(_nobody_speaks(wanted, left_out), code="unsupported_operation")
+        if wanted.model not in self._routes:
+            fit = _ordered(fit, bool(wanted.model), random.Random(seed))
+        return Route(fit, left_out)
+
+    def model_names(self) -> list[str]:
+        """Every model that can be named: routes and the exact names of enabled channels, sorted."""
+        names = {name for name, pairs in self._exact.items() if any(c.settings.enabled for c, _ in pairs)}
+        return sorted(names | set(self._routes))
+
+    def has(self, model: str) -> bool:
+        return bool(self._listed(model))
+
+    def _listed(self, model: str) -> list[tuple[Channel, str, str]]:
+        """(channel, model there, why) for each channel that has *model*, each channel once."""
+        if not model:
+            return [(channel, "", "the operation names no model") for channel in self._channels]
+        if model in self._routes:
+            return self._of_route(model)
+        vendor, slash, rest = model.partition("/")
+        if not slash:
+            return _once(self._plain(model))
+        # A vendor prefix selects the vendor; aggregators list the prefixed name itself.
+        whole = [(channel, upstream, "lists the model") for channel, upstream in self._exact.get(model, ())]
+        of_vendor = [
+            (channel, upstream, f"is {vendor}'s and has the model")
+            for channel, upstream, _ in self._plain(rest)
+            if channel.provider.name == vendor
+        ]
+        return _once(whole + of_vendor) or _once(self._plain(model))
+
+    def _plain(self, model: str) -> list[tuple[Channel, str, str]]:
+        exact = [(channel, upstream, "lists the model") for channel, upstream in self._exact.get(model, ())]
+        globs = [(channel, model, "has a matching pattern") for glob, channel in self._globs if glob.match(model)]
+        return exact + globs
+
+    def _of_route(self, public: str) -> list[tuple[Channel, str, str]]:
+        entries = [entry.partition("/") for entry in self._routes[public]]
+        return [(self._by_name[name], model, f"entry of route {public!r}") for name, _, model in entries]
+
+
+def _once(found: list[tuple[Channel, str, str]]) -> list[tuple[Channel, str, str]]:
+    return list({item[0].name: item for item in reversed(found)}.values())[::-1]
+
+
+def _why_not(channel: Channel, wanted: Wanted) -> str:
+    if not channel.settings.enabled:
+        return "disabled"
+    if wanted.channel and channel.name != wanted.channel:
+        return f"the client asked for channel {wanted.channel!r}"
+    if not channel.dialect_for(wanted.dialect, wanted.operation):
+        return f"does not offer {wanted.operation} in {wanted.dialect}"
+    return ""
+
+
+def _nobody_speaks(wanted: Wanted, left_out: list[LeftOut]) -> str:
+    reasons = "; ".join(f"{item.channel.name}: {item.reason}" for item in left_out[:5])
+    what = f"model {wanted.model!r}" if wanted.model else f"operation {wanted.operation!r}"
+    return f"no channel can serve {what} this way ({reasons})"
+
+
+def _ordered(candidates: list[Candidate], draw: bool, chance: random.Random) -> list[Candidate]:
+    """By priority, and inside one priority by a weighted draw without replacement (or, for calls
+    without a model, as configured: files and batches must find their own account again)."""
+    tiers: dict[int, list[Candidate]] = {}
+    for candidate in candidates:
+        tiers.setdefault(candidate.channel.settings.priority, []).append(candidate)
+    ordered: list[Candidate] = []
+    for priority in sorted(tiers, reverse=True):
+        tier = tiers[priority]
+        ordered += _drawn(tier, chance) if draw and len(tier) > 1 else tier
+    return ordered
+
+
+def _drawn(tier: list[Candidate], chance: random.Random) -> list[Candidate]:
+    # Sorting by u^(1/w) is a weighted draw without replacement (Efraimidis and Spirakis 2006).
+    def rank(candidate: Candidate) -> float:
+        weight = candidate.channel.settings.weight
+        return chance.random() ** (1 / weight) if weight else -1.0
+
+    return sorted(tier, key=rank, reverse=True)

@@ -1,0 +1,312 @@
+"""The only upstream sockets. The one door to requests and urllib3.
+
+A channel's ``requests`` adapter sends a prepared request (an adapter costs a third of a Session,
+and reads no proxies from the environment). From the answer's headers on, the socket is read
+directly (upstream_body.py), because every reader above it either holds events back or cannot be
+read again after a timeout.
+
+A streamed call may have to wait for headers longer than its own client's patience. ``send`` then
+gives a ``Pending`` answer instead of failing: the connection is taken out of urllib3, the request
+stays sent, and ``Pending.wait`` goes on listening.
+"""
+
+import http.client
+import logging
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from gateway import in_process
+from gateway.bodies import FileBody, JsonBody
+from gateway.departures import Watch
+from gateway.dialects.vocabulary import Media
+from gateway.domain import Channel, UpstreamRequest
+from gateway.errors import BadRequest, ChannelTimeout, ChannelUnreachable
+from gateway.fetching import fetch
+from gateway.upstream_body import Answer, PlainBody, SocketBody
+
+log = logging.getLogger("gateway.transport")
+
+_IDLE_CONNECTIONS = 256  # kept per channel; further ones are opened and closed as needed
+
+
+class _Task(threading.local):
+    """What the call that runs in this thread (or greenlet) wants of its connection."""
+
+    watch: Watch | None = None
+
+
+_task = _Task()
+
+
+class HeadersPending(Exception):
+    """The patience is over, the answer's headers are not here; not an OSError, so that urllib3
+    does not take it for one of its own."""
+
+    def __init__(self, sock: Any, method: str):
+        super().__init__()
+        self.sock = sock
+        self.method = method
+
+
+class StaleConnection(Exception):
+    """A kept connection that the upstream had closed before it saw the request."""
+
+
+class _Listening:
+    """What both kinds of connection add to urllib3's."""
+
+    answered = 0
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        # The connect timeout is not for sending: sendall() takes it for the whole body.
+        self.timeout = None
+        self.method = method
+        super().request(method, url, *args, **kwargs)
+
+    def getresponse(self) -> Any:
+        sock = self.sock
+        if _task.watch is not None:
+            _task.watch.upstream(sock)
+        try:
+            response = super().getresponse()
+        except TimeoutError:
+            self.sock = None  # so that urllib3's clean-up leaves it open
+            raise HeadersPending(sock, self.method) from None
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            if self.answered:
+                raise StaleConnection from None
+            raise
+        self.answered += 1
+        response.socket = sock
+        return response
+
+
+class _PlainConnection(_Listening, HTTPConnection):
+    pass
+
+
+class _TlsConnection(_Listening, HTTPSConnection):
+    pass
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class ChannelAdapter(HTTPAdapter):
+    """The connections of one channel: its own TLS settings, proxy and kept connections."""
+
+    def __init__(self, channel: Channel):
+        self._channel = channel
+        self._pools: dict[str, Any] = {}
+        self._context: ssl.SSLContext | None = None
+        super().__init__(pool_maxsize=_IDLE_CONNECTIONS)
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        url = request.url
+        origin = url[: url.find("/", 8)]
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = self._open_pool(origin)
+        return pool
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Done once, in the channel's SSLContext, instead of once a connection."""
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        # The inherited one also parses cookies and guesses an encoding; nobody here asks for them.
+        response = requests.Response()
+        response.status_code = resp.status
+        response.raw = resp
+        return response
+
+    def _open_pool(self, origin: str) -> Any:
+        parts = urlsplit(origin)
+        provider = self._channel.provider
+        if provider.respond is not None:
+            pool = _PlainPool(parts.hostname, parts.port, maxsize=_IDLE_CONNECTIONS)
+            pool.ConnectionCls = _in_process_connection(provider.respond)
+            return pool
+        keywords: dict[str, Any] = {"maxsize": _IDLE_CONNECTIONS}
+        if parts.scheme == "https":
+            keywords["ssl_context"] = self._tls_context()
+        proxy = self._channel.settings.proxy
+        manager = urllib3.ProxyManager(proxy, **keywords) if proxy else urllib3.PoolManager(**keywords)
+        manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+        return manager.connection_from_host(parts.hostname, parts.port, parts.scheme)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        # Loading the certificates takes some 10 ms: once a channel, not once a connection.
+        if self._context is None:
+            tls = self._channel.settings.tls
+            cafile = (tls and tls.ca) or requests.certs.where()
+            context = ssl.create_default_context(cafile=cafile)
+            if tls and tls.cert:
+                context.load_cert_chain(tls.cert, tls.key)
+            self._context = context
+        return self._context
+
+
+def _in_process_connection(respond: Any) -> type:
+    """A connection class whose other end is a thread of ours that answers with *respond*."""
+
+    def connect(self: Any) -> None:
+        self.sock = in_process.connect(respond)
+
+    return type("InProcessConnection", (_Listening, HTTPConnection), {"connect": connect})
+
+
+class Pending:
+    """An answer whose headers are still to come."""
+
+    def __init__(self, pending: HeadersPending, watch: Watch):
+        self._sock = pending.sock
+        self._method = pending.method
+        self._watch = watch
+
+    def wait(self, seconds: float) -> Answer | None:
+        """The answer, or None when it did not begin within *seconds*.
+
+        Raises ChannelUnreachable when the connection broke.
+        """
+        response = http.client.HTTPResponse(self._sock, method=self._method)
+        try:
+            self._sock.settimeout(seconds)
+            response.begin()
+        except TimeoutError:
+            response.close()
+            return None
+        except (OSError, http.client.HTTPException) as error:
+            response.close()
+            self.close()
+            raise ChannelUnreachable(f"the connection broke before an answer began ({_reason(error)})") from None
+        sock = self._sock
+        body = SocketBody(sock, response, self._watch, lambda whole: sock.close())
+        return Answer(response.status, response.getheaders(), body)
+
+    def close(self) -> None:
+        self._watch.release()
+        self._sock.close()
+
+
+class Transport:
+    """All channels' connections of one configuration."""
+
+    def __init__(self) -> None:
+        self._adapters: dict[str, ChannelAdapter] = {}
+
+    def send(self, channel: Channel, request: UpstreamRequest, patience: float, watch: Watch) -> Answer | Pending:
+        """Send *request* and wait up to *patience* seconds for the answer's headers.
+
+        Raises ChannelUnreachable or ChannelTimeout (of the connection); never names the URL,
+        whose query may hold a key.
+        """
+        adapter = self._adapters.get(channel.name)
+        if adapter is None:
+            adapter = self._adapters.setdefault(channel.name, ChannelAdapter(channel))
+        prepared = _prepare(request)
+        proxy = channel.settings.proxy
+        try:
+            return self._send(adapter, prepared, (channel.timeouts.connect, patience), proxy, watch)
+        except requests.ConnectTimeout:
+            raise ChannelTimeout("the connection took too long", code="upstream_connect_timeout") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
+            raise ChannelUnreachable(f"no connection ({_reason(error)})") from None
+
+    def _send(self, adapter: ChannelAdapter, prepared: Any, timeout: Any, proxy: str | None, watch: Watch) -> Any:
+        proxies = {"all": proxy} if proxy else None
+        while True:
+            _task.watch = watch
+            try:
+                response = adapter.send(prepared, stream=True, timeout=timeout, proxies=proxies)
+                return _answer(response.raw, watch)
+            except StaleConnection:
+                continue  # every kept connection is tried at most once: it is closed by now
+            except HeadersPending as pending:
+                return Pending(pending, watch)
+            finally:
+                _task.watch = None
+
+    def fetcher(self, channel: Channel) -> Callable[[Media], None]:
+        """How media that clients name by URL is fetched for *channel*. The result raises BadRequest."""
+        if not channel.settings.fetch:
+            return _refuse("this channel fetches nothing (`fetch: false`); send the data itself")
+        if channel.settings.proxy:
+            return _refuse("nothing is fetched for a channel behind a proxy; send the data itself")
+        return fetch
+
+    def close(self) -> None:
+        """Drop the kept connections; those in use go on and are closed when they end."""
+        for adapter in self._adapters.values():
+            adapter.close()
+            for pool in adapter._pools.values():
+                pool.close()
+
+
+def _refuse(reason: str) -> Callable[[Media], None]:
+    def refuse(media: Media) -> None:
+        raise BadRequest(f"the media URL cannot be fetched: {reason}", code="media_not_fetched")
+
+    return refuse
+
+
+def _prepare(request: UpstreamRequest) -> requests.PreparedRequest:
+    prepared = requests.PreparedRequest()
+    prepared.method = request.method
+    prepared.url = request.url
+    prepared.headers = dict(request.headers)  # type: ignore[assignment]
+    body = request.body
+    if isinstance(body, JsonBody):
+        prepared.body = body.data
+    elif isinstance(body, FileBody):
+        prepared.body = body  # type: ignore[assignment]
+    if body is not None:
+        prepared.headers["Content-Length"] = str(len(body))
+    return prepared
+
+
+def _answer(raw: Any, watch: Watch) -> Answer:
+    headers = list(raw.headers.items())
+    sock = getattr(raw, "socket", None)
+    if sock is None:  # no connection of ours: the `responses` library stands in for the network
+        return Answer(raw.status, headers, PlainBody(raw))
+
+    def release(whole: bool) -> None:
+        if not whole and raw.connection is not None:
+            raw.connection.close()
+        raw.release_conn()
+
+    return Answer(raw.status, headers, SocketBody(sock, raw._original_response, watch, release))
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in a few words; the outer ones repeat the URL."""
+    seen: BaseException | None = error
+    deepest = error
+    while seen is not None:
+        deepest = seen
+        inner = getattr(seen, "reason", None) or (seen.args[-1] if seen.args else None)
+        seen = inner if isinstance(inner, BaseException) else (seen.__cause__ or seen.__context__)
+    if isinstance(deepest, ssl.SSLCertVerificationError):
+        return f"TLS: {deepest.verify_message}"
+    if isinstance(deepest, ssl.SSLError):
+        return f"TLS: {deepest.reason or 'failed'}"
+    if isinstance(deepest, OSError) and deepest.strerror:
+        return deepest.strerror.lower()
+    return type(deepest).__name__
+

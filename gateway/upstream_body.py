@@ -1,0 +1,147 @@
+"""An upstream's answer, read piece by piece as it arrives."""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.departures import Watch
+from gateway.errors import ChannelUnreachable, StreamCut
+from gateway.framing import Chunked, Framing, Sized, UntilClose
+
+_PIECE = 64 * 1024
+
+
+class Silence(Exception):
+    """Nothing came within the time that was given; ask again, or give up."""
+
+
+class SocketBody:
+    """A response body, read from its socket (plain or TLS).
+
+    http.client has read the headers through a buffer; what that buffer holds beyond them is taken
+    out first, then the socket is read directly: a bare socket, unlike the buffer, can be read
+    again after a timeout, and gives bytes as they come.
+    """
+
+    __slots__ = ("_sock", "_response", "_framing", "_ready", "_timeout", "_watch", "_release")
+
+    def __init__(self, sock: Any, response: Any, watch: Watch, release: Callable[[bool], None]):
+        """*release(whole)* is called once: True when the connection may be used again."""
+        self._sock = sock
+        self._response = response
+        self._framing = _framing(response)
+        self._watch = watch
+        self._release: Callable[[bool], None] | None = release
+        self._timeout: float | None = 0.0
+        self._ready = b"" if self._framing.done else self._framing.feed(_buffered(sock, response.fp))
+
+    def receive(self, timeout: float) -> bytes:
+        """The next piece; ``b""`` when the body is complete.
+
+        Raises Silence after *timeout* seconds without a byte, StreamCut when the body broke off.
+        """
+        if self._ready:
+            piece, self._ready = self._ready, b""
+            return piece
+        if self._framing.done:
+            self._end(True)
+            return b""
+        if timeout != self._timeout:
+            self._timeout = timeout
+            self._sock.settimeout(timeout)
+        return self._receive()
+
+    def _receive(self) -> bytes:
+        framing = self._framing
+        while True:
+            try:
+                data = self._sock.recv(_PIECE)
+            except TimeoutError:
+                raise Silence from None
+            except OSError as error:
+                self._end(False)
+                raise StreamCut(f"the connection broke ({error.strerror or 'closed'})") from None
+            if not data:
+                self._end(False)
+                if framing.ends_with_connection:
+                    return b""
+                raise StreamCut("the connection ended in the middle of the answer")
+            piece = framing.feed(data)
+            if piece:
+                return piece
+            if framing.done:
+                self._end(True)
+                return b""
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether a broken connection and a finished body look the same."""
+        return self._framing.ends_with_connection
+
+    def _end(self, whole: bool) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            self._watch.release()
+            whole = whole and not self._response.will_close
+            self._response.close()
+            release(whole)
+
+    def close(self) -> None:
+        """Give up what is left, if anything is."""
+        self._end(self._framing.done and not self._ready)
+
+
+class PlainBody:
+    """The same face for a body without a socket (the ``responses`` library's)."""
+
+    ends_with_connection = False
+
+    def __init__(self, raw: Any):
+        self._raw = raw
+
+    def receive(self, timeout: float) -> bytes:
+        return self._raw.read1(_PIECE) or b""
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+@dataclass(slots=True)
+class Answer:
+    """What an upstream said: its status, its headers in order, and its body still to be read."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: SocketBody | PlainBody
+
+    def header(self, name: str) -> str:
+        """The value of the header *name* (lower case), empty if it is not there."""
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return ""
+
+
+def _framing(response: Any) -> Framing:
+    if response.fp is None:  # HEAD, 204, 304 or a length of 0: http.client has closed it
+        return Sized(0)
+    if response.chunked:
+        return Chunked()
+    if response.length is not None:
+        return Sized(response.length)
+    if response.will_close:
+        return UntilClose()
+    raise ChannelUnreachable("the upstream's answer says neither its length nor its end")
+
+
+def _buffered(sock: Any, fp: Any) -> bytes:
+    """What the buffer over *sock* holds; also what the socket has at hand, without waiting."""
+    sock.settimeout(0)
+    try:
+        size = len(fp.peek())
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return b""
+    except OSError:
+        return b""  # it broke; the next read will say so
+    return fp.read(size) if size else b""
