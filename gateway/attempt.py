@@ -14,9 +14,9 @@ from gateway import json_text, sse
 from gateway.config.kinds import Secret
 from gateway.departures import Watch
 from gateway.dialects.registry import FACES
-from gateway.domain import GENERATE, Call, Candidate
+from gateway.domain import COMPACT, GENERATE, Call, Candidate
 from gateway.errors import ChannelAnswered, ChannelFailed, ChannelUnreachable, ClientGone, Fault
-from gateway.interpreter import Interpreter
+from gateway.interpreter import Interpreter, interpreter_for
 from gateway.patience import Patience
 from gateway.plugin_manager import Plugin, ask
 from gateway.transport import Answer, Pending, Transport
@@ -27,6 +27,8 @@ MOST_HELD = 1024 * 1024  # a whole reply up to this size is read before it is pa
 _MOST_ERROR = 1024 * 1024
 _MOST_TRANSLATED = 64 * 1024 * 1024
 _ERROR_DOCUMENT = re.compile(rb'\s*\[?\s*\{\s*"error"\s*:\s*[{"]')
+
+_ANSWERS = frozenset({GENERATE, COMPACT})
 
 Waiting = Generator[None, None, Any]  # yields whenever the caller's patience is over
 
@@ -58,7 +60,7 @@ class Try:
         self._key = key
         self._plugin = plugin
         self._face = FACES[candidate.dialect]
-        self._interpreter = Interpreter(call, candidate) if candidate.dialect != call.dialect else None
+        self._interpreter = interpreter_for(call, candidate) if candidate.translated else None
 
     def run(self, transport: Transport, patience: Patience, watch: Watch) -> Waiting:
         """Raises ChannelFailed (ChannelAnswered when the upstream said what is wrong) or ClientGone."""
@@ -127,13 +129,13 @@ class Try:
                 return (yield from self._first_event(answer, patience))
             data, _ = yield from self._hold(answer, patience, _MOST_TRANSLATED)
             return self._whole(answer, self._interpreter.gathered(data), patience)
-        if self.call.operation == GENERATE and media_type == "text/html":
+        if self.call.operation in _ANSWERS and media_type == "text/html":
             raise ChannelUnreachable("the channel answered with a web page", code="upstream_not_an_api")
         most = 1 if self.call.stream else MOST_HELD  # a stream in another framing is not held back
         if self._interpreter or (self._plugin and "rewrite_response" in self._plugin.hooks):
             most = _MOST_TRANSLATED
         data, whole = yield from self._hold(answer, patience, most)
-        if self.call.operation == GENERATE and not packed:
+        if self.call.operation in _ANSWERS and not packed:
             if not data:
                 raise ChannelFailed("the channel's answer is empty", code="upstream_empty")
             if _ERROR_DOCUMENT.match(data):

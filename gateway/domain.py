@@ -15,6 +15,8 @@ from gateway.config.settings import ChannelSettings, Timeouts
 from gateway.usage import Usage
 
 GENERATE = "generate"
+COUNT_TOKENS = "count_tokens"
+COMPACT = "compact"
 
 # What a call came to, in logs and records.
 COMPLETE, TRUNCATED, CLIENT_CLOSED, REFUSED, FAILED = "complete", "truncated", "client_closed", "refused", "failed"
@@ -106,15 +108,14 @@ class Channel:
     def timeouts(self) -> Timeouts:
         return self.settings.timeout
 
-    def dialect_for(self, dialect: str, operation: str) -> str:
-        """The dialect in which the channel can serve the operation that a client asks for in
-        *dialect*: the same if it speaks it, else one to translate to; empty if there is none."""
-        spoken = self.provider.dialects
-        if operation != GENERATE:
-            return dialect if operation in self.provider.operations and dialect in spoken else ""
-        if dialect in spoken:
-            return dialect
-        return next((other for other in _NEAREST[dialect] if other in spoken), "")
+    def offers(self, dialect: str, operation: str) -> bool:
+        """Whether the channel itself takes *operation* in *dialect*: nothing is translated then."""
+        provider = self.provider
+        return dialect in provider.dialects and (operation == GENERATE or operation in provider.operations)
+
+    def nearest_dialect(self, dialect: str) -> str:
+        """The dialect to generate in for a client that speaks *dialect*; empty if it speaks none."""
+        return next((other for other in (dialect, *_NEAREST[dialect]) if other in self.provider.dialects), "")
 
 
 # What a client's dialect is translated to, nearest first. Chat comes early because every vendor's
@@ -130,12 +131,14 @@ _NEAREST = {
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A channel that can serve a call, with the model's name and the dialect to use there, and why
-    it stands here."""
+    it stands here. ``translated`` tells that the channel is asked something else than the client
+    asked the gateway: the same in another dialect, or a generate in place of what it lacks."""
 
     channel: Channel
     model: str
     reason: str
     dialect: str
+    translated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

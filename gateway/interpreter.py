@@ -13,9 +13,10 @@ from gateway import json_text, sse
 from gateway.bodies import JsonBody
 from gateway.dialects.gathering import completion_of, events_of
 from gateway.dialects.registry import DIALECTS
+from gateway.dialects.responses.compact import compact_prompt, compact_reply
 from gateway.dialects.translation import StreamTranslation, Translation
-from gateway.dialects.vocabulary import Asked, Media, Prompt, Target
-from gateway.domain import Call, Candidate
+from gateway.dialects.vocabulary import Asked, Completion, Media, Prompt, Target
+from gateway.domain import COMPACT, Call, Candidate
 from gateway.errors import BadRequest, ChannelFailed, Fault
 
 Fetch = Callable[[Media], None]  # puts the bytes of a media part in place of its URL
@@ -35,9 +36,7 @@ class Interpreter:
         """The body for the channel. Raises BadRequest when the client's cannot be understood, or
         cannot be carried whole and either side insists on it (``strict``)."""
         call, channel = self._call, self._candidate.channel
-        if call.prompt is None:
-            call.prompt = read_prompt(call)
-        prompt: Prompt = call.prompt
+        prompt = self._prompt()
         target = Target(self._candidate.model, channel.provider.traits)
         for media in self._translation.channel.to_fetch(prompt, target):
             fetch(media)
@@ -52,14 +51,13 @@ class Interpreter:
 
     def reply(self, data: bytes) -> bytes:
         """A whole reply in the client's dialect. Raises ChannelFailed."""
-        return json_text.write(self._translation.reply(_document(data), self._asked))
+        return self._written(self._translation.channel.read_reply(_document(data)))
 
     def gathered(self, data: bytes) -> bytes:
         """The whole reply out of a stream that came instead. Raises ChannelFailed."""
         reader = self._translation.channel.StreamReader()
         events = [neutral for event in sse.events(data) for neutral in reader.feed(event)]
-        completion = completion_of([*events, *reader.close()])
-        return json_text.write(self._translation.client.write_reply(completion, self._asked))
+        return self._written(completion_of([*events, *reader.close()]))
 
     def spread(self, data: bytes) -> bytes:
         """The stream out of a whole reply that came instead. Raises ChannelFailed."""
@@ -79,9 +77,33 @@ class Interpreter:
     def _array(self) -> bool:
         return wants_array(self._call)
 
+    def _prompt(self) -> Prompt:
+        if self._call.prompt is None:
+            self._call.prompt = read_prompt(self._call)
+        return self._call.prompt
+
+    def _written(self, completion: Completion) -> bytes:
+        return json_text.write(self._translation.client.write_reply(completion, self._asked))
+
     def _writer(self) -> Any:
         client = self._translation.client
         return client.ArrayWriter(self._asked) if self._array else client.StreamWriter(self._asked)
+
+
+class Compactor(Interpreter):
+    """For /v1/responses/compact on a channel without it: a generate with a prompt of our own."""
+
+    def _prompt(self) -> Prompt:
+        if self._call.prompt is None:
+            self._call.prompt = compact_prompt(_client_document(self._call))
+        return self._call.prompt
+
+    def _written(self, completion: Completion) -> bytes:
+        return json_text.write(compact_reply(completion, self._asked))
+
+
+def interpreter_for(call: Call, candidate: Candidate) -> Interpreter:
+    return (Compactor if call.operation == COMPACT else Interpreter)(call, candidate)
 
 
 class StreamFilter:
@@ -104,11 +126,14 @@ class StreamFilter:
 
 def read_prompt(call: Call) -> Prompt:
     """The client's request in neutral words. Raises BadRequest."""
+    return DIALECTS[call.dialect].read_request(_client_document(call), model=call.model, stream=call.stream)
+
+
+def _client_document(call: Call) -> Any:
     try:
-        document = json_text.parse(call.body.data) if isinstance(call.body, JsonBody) else {}
+        return json_text.parse(call.body.data) if isinstance(call.body, JsonBody) else {}
     except json_text.NotJson as error:
         raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
-    return DIALECTS[call.dialect].read_request(document, model=call.model, stream=call.stream)
 
 
 def wants_array(call: Call) -> bool:

@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway.domain import Candidate, Channel, LeftOut, Route
+from gateway.domain import COMPACT, GENERATE, Candidate, Channel, LeftOut, Route
 from gateway.errors import BadRequest, NotFound
+
+# What a channel that lacks it can be made to do by a translated generate.
+_TRANSLATABLE = frozenset({GENERATE, COMPACT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,11 @@ class Router:
             why_not = _why_not(channel, wanted)
             if why_not:
                 left_out.append(LeftOut(channel, why_not))
+            elif channel.offers(wanted.dialect, wanted.operation):
+                fit.append(Candidate(channel, model, reason, wanted.dialect))
             else:
-                fit.append(Candidate(channel, model, reason, channel.dialect_for(wanted.dialect, wanted.operation)))
+                dialect = channel.nearest_dialect(wanted.dialect)
+                fit.append(Candidate(channel, model, reason, dialect, translated=True))
         if not fit and not any(item.reason == "disabled" for item in left_out):
             raise BadRequest(_nobody_speaks(wanted, left_out), code="unsupported_operation")
         if wanted.model not in self._routes:
@@ -64,6 +70,10 @@ class Router:
         """Every model that can be named: routes and the exact names of enabled channels, sorted."""
         names = {name for name, pairs in self._exact.items() if any(c.settings.enabled for c, _ in pairs)}
         return sorted(names | set(self._routes))
+
+    def offers(self, wanted: Wanted) -> bool:
+        """Whether any enabled channel that has the model takes the operation itself."""
+        return any(not _why_not(channel, wanted) for channel, _, _ in self._listed(wanted.model))
 
     def has(self, model: str) -> bool:
         return bool(self._listed(model))
@@ -105,7 +115,7 @@ def _why_not(channel: Channel, wanted: Wanted) -> str:
         return "disabled"
     if wanted.channel and channel.name != wanted.channel:
         return f"the client asked for channel {wanted.channel!r}"
-    if not channel.dialect_for(wanted.dialect, wanted.operation):
+    if not channel.offers(wanted.dialect, wanted.operation) and wanted.operation not in _TRANSLATABLE:
         return f"does not offer {wanted.operation} in {wanted.dialect}"
     return ""
 

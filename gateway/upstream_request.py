@@ -83,7 +83,7 @@ def _url(call: Call, candidate: Candidate) -> str:
     own = channel.provider.dialects.get(candidate.dialect, "")
     usual = USUAL_PATHS[candidate.dialect]
     action = endpoint.path.rpartition(":")[2]
-    if candidate.dialect != call.dialect:
+    if candidate.translated:
         path = own or usual
         action = "streamGenerateContent" if call.stream else "generateContent"
         query = "alt=sse" if candidate.dialect == "gemini" and call.stream else ""

@@ -8,6 +8,8 @@ from gateway.errors import Fault, kind_of
 
 NAME = "chat"
 KEEP_ALIVE = sse.KEEP_ALIVE
+# A conversation that other dialects' proofs travel in shows it like this; chat has a form of its own for them.
+SEALED = b""
 
 # Seen in a piece of whole events: the model said why it stopped, or the stream said it is done.
 # Text inside a JSON string cannot look like this: its quotes are escaped.

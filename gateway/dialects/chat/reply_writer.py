@@ -40,7 +40,7 @@ def write_reply(completion: Completion, asked: Asked) -> dict:
         document["service_tier"] = completion.service_tier
     if own:
         document |= completion.rest
-        for choice, candidate in zip(document["choices"], completion.candidates):
+        for choice, candidate in zip(document["choices"], completion.candidates, strict=True):
             _add_rest(choice, candidate.rest)
     return document
 

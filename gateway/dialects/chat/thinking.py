@@ -118,7 +118,7 @@ class DetailReader:
     def read(self, entries: list[Any]) -> list[Reasoning | Opaque]:
         for entry in entries:
             if isinstance(entry, dict):
-                _READERS.get(entry.get("type"), DetailReader._unknown)(self, entry)
+                _READERS.get(said(entry.get("type")), DetailReader._unknown)(self, entry)
                 self._index = entry.get("index")
         return self._parts
 

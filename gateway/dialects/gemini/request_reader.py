@@ -104,13 +104,11 @@ def _turns(role: str, parts: list[Part], where: str) -> list[Turn]:
 
 
 def _given_ids(contents: list) -> set[str]:
-    given = set()
-    for content in contents:
-        for part in content.get("parts") or () if isinstance(content, dict) else ():
-            call = (part.get("functionCall") or part.get("function_call")) if isinstance(part, dict) else None
-            if isinstance(call, dict) and isinstance(call.get("id"), str):
-                given.add(call["id"])
-    return given
+    """The ids that calls came with; before anything was checked."""
+    lists = [content.get("parts") for content in contents if isinstance(content, dict)]
+    parts = [part for parts in lists if isinstance(parts, list) for part in parts if isinstance(part, dict)]
+    calls = [part.get("functionCall") or part.get("function_call") for part in parts]
+    return {call["id"] for call in calls if isinstance(call, dict) and isinstance(call.get("id"), str)}
 
 
 class _Pairing:

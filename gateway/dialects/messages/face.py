@@ -8,6 +8,8 @@ from gateway.errors import Fault, kind_of
 
 NAME = "messages"
 KEEP_ALIVE = sse.KEEP_ALIVE
+# How a conversation shows that other dialects' proofs of thinking travel in it: sealed by us, for us.
+SEALED = b'"gateway1.'
 
 END = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")message_stop\b|"stop_reason"\s*:\s*"')
 ERROR = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")error\b')

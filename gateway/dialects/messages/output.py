@@ -42,7 +42,7 @@ def write_format(output: OutputFormat | None, native: bool, able: Abilities, dro
         return None
     if native:
         return {"type": "json_schema", "schema": output.schema}
-    schema, lost = _fit(output.schema, 0)
+    schema, lost = fit_schema(output.schema)
     if output.description and "description" not in schema:
         schema["description"] = output.description
     if lost:
@@ -50,9 +50,13 @@ def write_format(output: OutputFormat | None, native: bool, able: Abilities, dro
     return {"type": "json_schema", "schema": schema}
 
 
-def _fit(schema: Any, depth: int) -> tuple[Any, bool]:
+def fit_schema(schema: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """*schema* as the API takes it, and whether a constraint was lost on the way. Closing an open
     object loses nothing: what fits the closed one fits the open one."""
+    return _fit(schema, 0)
+
+
+def _fit(schema: Any, depth: int) -> tuple[Any, bool]:
     if not isinstance(schema, dict) or depth > _DEEPEST:
         return schema, False
     fitted: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.dialects.messages.models import Abilities
+from gateway.dialects.messages.output import fit_schema
 from gateway.dialects.messages.schema import DIALECT
 from gateway.dialects.messages.shape import boolean, listing, mapping, maybe, string
 from gateway.dialects.vocabulary import Prompt, Tool, ToolChoice
@@ -89,15 +90,25 @@ def _write_tool(tool: Tool, able: Abilities, native: bool, dropped: list[str]) -
         document["description"] = tool.description
     # The API wants an object schema that says so, also of a tool without arguments.
     document["input_schema"] = {"type": "object"} | tool.parameters if tool.parameters else dict(_ANY_OBJECT)
-    if native and tool.strict is not None or tool.strict and able.schemas:
+    if native and tool.strict is not None:
         document["strict"] = tool.strict
     elif tool.strict:
-        dropped.append("tools.strict")
+        _write_strict(document, able, dropped)
     if tool.cache is not None:
         document["cache_control"] = tool.cache
     if tool.dialect == DIALECT and isinstance(tool.raw, dict):
         document |= tool.raw
     return document
+
+
+def _write_strict(document: dict[str, Any], able: Abilities, dropped: list[str]) -> None:
+    """``strict`` goes with closed schemas of what the grammar can enforce. A schema that asks for
+    more keeps what it asks for, and loses the guarantee."""
+    schema, lost = fit_schema(document["input_schema"])
+    if lost or not able.schemas:
+        dropped.append("tools.strict")
+    else:
+        document["input_schema"], document["strict"] = schema, True
 
 
 def write_choice(prompt: Prompt, tools: list[dict], able: Abilities, dropped: list[str]) -> dict | None:

@@ -6,11 +6,13 @@ from gateway import json_text, sse
 from gateway.dialects.chat.face import error_body, model_entry, model_list, read_error
 from gateway.errors import Fault
 
-__all__ = ["END", "ERROR", "KEEP_ALIVE", "NAME", "error_body", "error_event", "event_fault", "model_entry",
+__all__ = ["END", "ERROR", "KEEP_ALIVE", "NAME", "SEALED", "error_body", "error_event", "event_fault", "model_entry",
            "model_list", "read_error"]  # fmt: skip
 
 NAME = "responses"
 KEEP_ALIVE = sse.KEEP_ALIVE
+# How a conversation shows that other dialects' proofs of thinking travel in it: sealed by us, for us.
+SEALED = b'"gateway.1.'
 
 END = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")response\.(?:completed|incomplete)\b')
 ERROR = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")(?:error|response\.failed)\b')
