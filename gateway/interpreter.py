@@ -42,6 +42,10 @@ class Interpreter:
             fetch(media)
         written = self._translation.write(prompt, target)
         self.dropped = written.dropped
+        kept_elsewhere = [name for name in self.dropped if name in getattr(self._translation.client, "STATE", ())]
+        if kept_elsewhere:
+            text = f"{kept_elsewhere[0]} refers to what another vendor keeps; channel {channel.name!r} does not have it"
+            raise BadRequest(text, param=kept_elsewhere[0], code="state_unsupported")
         if self.dropped and (channel.settings.strict or call.headers.get("x-gateway-strict") == "1"):
             names = ", ".join(self.dropped)
             raise BadRequest(f"channel {channel.name!r} speaks {self._candidate.dialect} and cannot carry: {names}",

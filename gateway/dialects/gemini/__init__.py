@@ -11,7 +11,11 @@ from gateway.dialects.gemini.request_writer import FIELDS, to_fetch, write_reque
 from gateway.dialects.gemini.stream_reader import StreamReader
 from gateway.dialects.gemini.stream_writer import ArrayWriter, StreamWriter
 
+# Members that stand for conversation kept at Google: without them a request means something else.
+STATE = ("cachedContent", "continuationToken")
+
 __all__ = [
+    "STATE",
     "FIELDS",
     "ArraySplitter",
     "ArrayWriter",
