@@ -83,11 +83,18 @@ def form_field(body: FileBody, name: str) -> tuple[str, tuple[int, int]] | None:
 
 def _pieces(stream: Any, limit: int) -> Iterator[bytes]:
     size = 0
-    while piece := stream.read(_PIECE):
+    while piece := _read(stream):
         size += len(piece)
         if size > limit:
             raise BodyTooLarge(f"the body is larger than {limit} bytes")
         yield piece
+
+
+def _read(stream: Any) -> bytes:
+    try:
+        return stream.read(_PIECE)
+    except Exception as error:  # each WSGI server has its own for broken chunks and lost clients
+        raise BadRequest(f"the body broke off ({type(error).__name__})", code="body_incomplete") from None
 
 
 def _unpacked(pieces: Iterator[bytes], encoding: str, limit: int) -> Iterator[bytes]:

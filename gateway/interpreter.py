@@ -55,22 +55,22 @@ class Interpreter:
 
     def reply(self, data: bytes) -> bytes:
         """A whole reply in the client's dialect. Raises ChannelFailed."""
-        return self._written(self._translation.channel.read_reply(_document(data)))
+        return self._written(self._translation.read_reply(_document(data)))
 
     def gathered(self, data: bytes) -> bytes:
         """The whole reply out of a stream that came instead. Raises ChannelFailed."""
-        reader = self._translation.channel.StreamReader()
+        reader = self._translation.reader()
         events = [neutral for event in sse.events(data) for neutral in reader.feed(event)]
         return self._written(completion_of([*events, *reader.close()]))
 
     def spread(self, data: bytes) -> bytes:
         """The stream out of a whole reply that came instead. Raises ChannelFailed."""
         writer = self._writer()
-        completion = self._translation.channel.read_reply(_document(data))
+        completion = self._translation.read_reply(_document(data))
         return b"".join([writer.feed(event) for event in events_of(completion)]) + writer.close()
 
     def stream_filter(self) -> "StreamFilter":
-        return StreamFilter(StreamTranslation(self._translation.channel.StreamReader(), self._writer()))
+        return StreamFilter(StreamTranslation(self._translation.reader(), self._writer()))
 
     @property
     def media_type(self) -> str:

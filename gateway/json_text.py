@@ -26,20 +26,21 @@ class NotJson(ValueError):
     """The text is not JSON; the message says where and why."""
 
 
-def parse(text: bytes) -> Any:
-    """The value that *text* (UTF-8) says; of a key that comes twice the last wins.
+def parse(text: bytes | str) -> Any:
+    """The value that *text* (UTF-8, if bytes) says; of a key that comes twice the last wins.
 
     Raises NotJson, also for NaN, Infinity, invalid UTF-8 and nesting past the interpreter's depth.
     """
     try:
         return _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _parse_slowly(text)
 
 
-def _parse_slowly(text: bytes) -> Any:
+def _parse_slowly(text: bytes | str) -> Any:
     try:
-        return json.loads(text.decode(), parse_float=Decimal, parse_int=_integer, parse_constant=_refuse)
+        text = text.decode() if isinstance(text, bytes) else text
+        return json.loads(text, parse_float=Decimal, parse_int=_integer, parse_constant=_refuse)
     except RecursionError:
         raise NotJson("nested too deeply") from None
     except (ValueError, ArithmeticError) as error:

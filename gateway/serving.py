@@ -8,28 +8,80 @@ SIGHUP does not replace workers: each one exchanges its configuration in place, 
 has to end for it.
 """
 
+import contextlib
 import importlib
+import logging
 import re
 import signal
 import threading
+import uuid
 from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import ParseException
+from gunicorn.util import write_nonblock
 
+from gateway import json_text
 from gateway.last_good import LastGood
 
 DEFAULT_BIND = "127.0.0.1:8080"
+_STATUS = {
+    "LimitRequestLine": (414, "URI Too Long"),
+    "LimitRequestHeaders": (431, "Request Header Fields Too Large"),
+    "UnsupportedTransferCoding": (501, "Not Implemented"),
+    "ExpectationFailed": (417, "Expectation Failed"),
+}
 _KEY = re.compile(r"([?&]key=)[^&\s\"]*")
 
 
 class ScrubbingLogger(Logger):
-    """gunicorn's logger; clients' ``?key=`` never reaches its access log."""
+    """gunicorn's logger; clients' ``?key=`` never reaches it."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.addFilter(_Scrub())
 
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
         atoms = super().atoms(resp, req, environ, request_time)
         return {name: _KEY.sub(r"\1***", value) if isinstance(value, str) else value for name, value in atoms.items()}
+
+
+class _Scrub(logging.Filter):
+    """A request line that cannot be parsed is quoted in the error log, query and all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _KEY.sub(r"\1***", record.getMessage()), ()
+        return True
+
+
+def refuse_politely(worker: Any) -> None:
+    """In a worker: what gunicorn refuses before the application sees it is answered in JSON with a
+    request id, too. Which dialect the client speaks is not known then: the members of all stand
+    together."""
+    usual = worker.handle_error
+
+    def handle_error(req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        if not isinstance(exc, ParseException):
+            usual(req, client, addr, exc)
+            return
+        status, reason = _STATUS.get(type(exc).__name__, (400, "Bad Request"))
+        request_id = f"req_{uuid.uuid4().hex}"
+        worker.log.warning("%s refused (%d): %s", request_id, status, exc)
+        error = {
+            "type": "invalid_request_error", "code": status, "message": f"{reason}: the request cannot be read",
+            "param": None, "status": "INVALID_ARGUMENT",
+        }  # fmt: skip
+        body = json_text.write({"type": "error", "error": error, "request_id": request_id})
+        head = (
+            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):  # the client has gone
+            write_nonblock(client, head.encode() + body)
+
+    worker.handle_error = handle_error
 
 
 def hold_reload(server: Any) -> None:
@@ -42,8 +94,9 @@ def hold_reload(server: Any) -> None:
     server.handle_hup = handle_hup
 
 
-def take_reload(worker: Any) -> None:
-    """In a worker: reload on SIGHUP, and when the file changes if it says so."""
+def prepare(worker: Any) -> None:
+    """In a worker: reload on SIGHUP, and when the file changes if it says so; refuse politely."""
+    refuse_politely(worker)
     current = worker.wsgi.extensions["gateway"]
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=current.reload, daemon=True).start())
     current.watch()
@@ -67,7 +120,7 @@ SETTINGS: dict[str, Any] = {
     "logger_class": ScrubbingLogger,
     "access_log_format": '%(h)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms',
     "on_starting": hold_reload,
-    "post_worker_init": take_reload,
+    "post_worker_init": prepare,
 }
 
 

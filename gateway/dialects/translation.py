@@ -6,7 +6,8 @@ Entered only when the client's dialect and the channel's differ.
 from dataclasses import fields
 from typing import Any
 
-from gateway.dialects.vocabulary import Asked, Failed, Finished, Prompt, Target, Written
+from gateway.dialects import custom_tools
+from gateway.dialects.vocabulary import Asked, Completion, Failed, Finished, Prompt, Target, Written
 from gateway.errors import Fault
 from gateway.sse import Event
 
@@ -18,6 +19,7 @@ class Translation:
     def __init__(self, client: Any, channel: Any):
         self.client = client
         self.channel = channel
+        self._wrapped: frozenset[str] = frozenset()  # tools that had to take another form
 
     def read(self, document: dict, model: str = "", stream: bool = False) -> Prompt:
         """The client's document in neutral words. Raises BadRequest."""
@@ -25,16 +27,27 @@ class Translation:
 
     def write(self, prompt: Prompt, target: Target) -> Written:
         """The channel's document; ``dropped`` in the client's own member names."""
+        if custom_tools.lacking(self.channel.__name__.rpartition(".")[2], target.traits):
+            prompt, self._wrapped = custom_tools.wrapped(prompt)
         written = self.channel.write_request(prompt, target)
         names = [self.client.FIELDS.get(name, name) for name in written.dropped]
         return Written(written.document, list(dict.fromkeys(names)))
 
     def reply(self, document: Any, asked: Asked) -> dict:
         """The channel's whole reply in the client's shape. Raises ChannelFailed."""
-        return self.client.write_reply(self.channel.read_reply(document), asked)
+        return self.client.write_reply(self.read_reply(document), asked)
+
+    def read_reply(self, document: Any) -> Completion:
+        """The channel's whole reply in neutral words. Raises ChannelFailed."""
+        return custom_tools.unwrapped(self.channel.read_reply(document), self._wrapped)
+
+    def reader(self) -> Any:
+        """A reader of the channel's stream."""
+        reader = self.channel.StreamReader()
+        return custom_tools.UnwrappingReader(reader, self._wrapped) if self._wrapped else reader
 
     def stream(self, asked: Asked) -> "StreamTranslation":
-        return StreamTranslation(self.channel.StreamReader(), self.client.StreamWriter(asked))
+        return StreamTranslation(self.reader(), self.client.StreamWriter(asked))
 
 
 class StreamTranslation:

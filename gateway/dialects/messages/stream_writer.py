@@ -93,10 +93,10 @@ class StreamWriter:
         if self._ended:
             return b""
         self._ended = True
-        if fault is None and self._finish is not None and self._finish.reason == "error":
-            if self._finish.raw not in STOP_REASONS:
-                raw = f" ({self._finish.raw})" if self._finish.raw else ""
-                fault = Fault(502, "upstream", f"the upstream gave up its answer{raw}", code="upstream_error")
+        gave_up = self._finish is not None and self._finish.reason == "error"
+        if fault is None and gave_up and self._finish.raw not in STOP_REASONS:
+            raw = f" ({self._finish.raw})" if self._finish.raw else ""
+            fault = Fault(502, "upstream", f"the upstream gave up its answer{raw}", code="upstream_error")
         if fault is not None:
             return write_fault(fault)
         written = self._begin()

@@ -53,9 +53,9 @@ def read_thinking(prompt: Prompt, value: Any) -> None:
     if isinstance(display, str) and display in _DISPLAYS:
         asked.visible = _DISPLAYS[display]
     for name, member in value.items():
-        if name not in ("type", "budget_tokens") and member is not None:
-            if name != "display" or asked.visible is None:
-                prompt.rest[f"thinking.{name}"] = member
+        said = name in ("type", "budget_tokens") or (name == "display" and asked.visible is not None)
+        if not said and member is not None:
+            prompt.rest[f"thinking.{name}"] = member
 
 
 def read_effort(prompt: Prompt, value: Any) -> None:

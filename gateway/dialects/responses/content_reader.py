@@ -38,7 +38,7 @@ def content_part(part: Any, path: str) -> Part:
 
 def is_content(value: Any) -> bool:
     """Whether *value* is a list of content parts, not just any JSON list."""
-    return isinstance(value, list) and all(isinstance(part, dict) and part.get("type") in PARTS for part in value)
+    return isinstance(value, list) and all(string(mapping(part).get("type")) in PARTS for part in value)
 
 
 def data_url(url: str) -> tuple[str | None, str] | None:

@@ -1,6 +1,5 @@
 """The events of a Responses stream as neutral events."""
 
-
 from gateway import json_text
 from gateway.dialects.responses import item_reader
 from gateway.dialects.responses.read_items import WHOLE, OpenedPart, ReadItems
