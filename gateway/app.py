@@ -28,7 +28,6 @@ from gateway.reloading import Current
 
 log = logging.getLogger("gateway.app")
 
-_METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"]
 # Operations whose bodies are always JSON; the others also take forms and files.
 _ANY_BODY = frozenset({"images", "audio", "files", "batches"})
 
@@ -46,8 +45,9 @@ def create_app(config: Path, last_good: LastGood | None = None) -> Flask:
     def view(path: str = "") -> Response:
         return _respond(current.gateway)
 
-    app.add_url_rule("/", "root", view, methods=_METHODS, provide_automatic_options=False)
-    app.add_url_rule("/<path:path>", "any", view, methods=_METHODS, provide_automatic_options=False)
+    app.view_functions["any"] = view
+    for rule in ("/", "/<path:path>"):  # rules without methods take all: a wrong one is ours to refuse
+        app.url_map.add(app.url_rule_class(rule, endpoint="any"))
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
     return app
@@ -107,13 +107,14 @@ def _call(gateway: Gateway, endpoint: Endpoint, request_id: str, headers: Header
     content_type, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
     body: JsonBody | FileBody | None = None
     model, stream = endpoint.model, bool(endpoint.stream)
-    has_body = environ.get("CONTENT_LENGTH") not in (None, "", "0") or "transfer-encoding" in headers
+    length = int(environ.get("CONTENT_LENGTH") or 0)  # gunicorn has seen to it that it is a number
+    has_body = length > 0 or "transfer-encoding" in headers
     if method == "POST" and (has_body or endpoint.model_needed):
         if endpoint.operation in _ANY_BODY and not intake.is_json(content_type):
-            body = intake.read_file(environ["wsgi.input"], content_type, encoding, limit)
+            body = intake.read_file(environ["wsgi.input"], content_type, encoding, limit, length or None)
             model, stream = _form_head(body)
         else:
-            body = intake.read_json(environ["wsgi.input"], content_type, encoding, limit)
+            body = intake.read_json(environ["wsgi.input"], content_type, encoding, limit, length or None)
             head = intake.read_head(body)
             model = endpoint.model or _model(head)
             stream = stream or head.get("stream") is True

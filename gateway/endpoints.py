@@ -63,7 +63,7 @@ def find_endpoint(method: str, path: str, headers: Mapping[str, str]) -> Endpoin
     if rest.startswith("/models/") and colon and action in _GEMINI_ACTIONS:
         return _gemini(method, path, version, model, action)
     methods, dialect, operation, needed = _look_up(rest, path, method)
-    if method not in methods.split():
+    if (method if method != "HEAD" else "GET") not in methods.split():
         raise MethodNotAllowed(f"{path} takes {methods.replace(' ', ', ')}, not {method}")
     if operation == MODELS:
         dialect = _list_dialect(google, headers)

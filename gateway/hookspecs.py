@@ -22,7 +22,7 @@ def register_providers(register: Any) -> None:
 
 @hookspec
 def check_config(config: Any) -> Any:
-    """Return complaints (lines of text) about the settings, or None. Once per load."""
+    """Return complaints about the settings, each a text or (line, text); or None. Once per load."""
 
 
 @hookspec

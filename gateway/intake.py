@@ -17,24 +17,25 @@ _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,200})"|([^\s;"]{1,200}))', r
 _LONGEST_FIELD = 4096
 
 
-def read_json(stream: Any, content_type: str, encoding: str, limit: int) -> JsonBody:
+def read_json(stream: Any, content_type: str, encoding: str, limit: int, length: int | None = None) -> JsonBody:
     """A JSON body, unpacked and otherwise as the client wrote it.
 
     Raises UnsupportedMedia for another type or an unknown Content-Encoding, BodyTooLarge past
-    *limit* bytes (unpacked too: a bomb stops there), BadRequest for one that cannot be unpacked.
+    *limit* bytes (unpacked too: a bomb stops there), BadRequest for one that cannot be unpacked or
+    is shorter than the *length* that was announced.
     """
     if not is_json(content_type):
         raise UnsupportedMedia(f"expected Content-Type application/json, found {content_type[:100]!r}")
-    pieces = _unpacked(_pieces(stream, limit), encoding, limit)
+    pieces = _unpacked(_pieces(stream, limit, length), encoding, limit)
     return JsonBody(b"".join(pieces), content_type or "application/json")
 
 
-def read_file(stream: Any, content_type: str, encoding: str, limit: int) -> FileBody:
+def read_file(stream: Any, content_type: str, encoding: str, limit: int, length: int | None = None) -> FileBody:
     """A body of any type, kept on disk. Raises as read_json does."""
     file = tempfile.TemporaryFile()
     length = 0
     try:
-        for piece in _unpacked(_pieces(stream, limit), encoding, limit):
+        for piece in _unpacked(_pieces(stream, limit, length), encoding, limit):
             length += file.write(piece)
         file.flush()
     except BaseException:
@@ -81,13 +82,15 @@ def form_field(body: FileBody, name: str) -> tuple[str, tuple[int, int]] | None:
         return view[part.end() : end].decode("utf-8", "replace"), (part.end(), end)
 
 
-def _pieces(stream: Any, limit: int) -> Iterator[bytes]:
+def _pieces(stream: Any, limit: int, length: int | None) -> Iterator[bytes]:
     size = 0
     while piece := _read(stream):
         size += len(piece)
         if size > limit:
             raise BodyTooLarge(f"the body is larger than {limit} bytes")
         yield piece
+    if length is not None and size < length:
+        raise BadRequest(f"the body broke off after {size} of {length} bytes", code="body_incomplete")
 
 
 def _read(stream: Any) -> bytes:

@@ -41,6 +41,8 @@ def _edit_one(text: bytes, tokens: list[str], value: Any, pointer: str) -> bytes
         if not spans:
             if value is REMOVED:
                 return text
+            if text[start : start + 1] == b"[" and token != "-" and not token.isdecimal():
+                raise BadRequest(f"the body has a list where {pointer!r} names a member")
             for missing in reversed(tokens[depth + 1 :]):
                 value = {missing: value}
             return _insert(text, start, token, value)

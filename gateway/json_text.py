@@ -67,7 +67,7 @@ def write(value: Any) -> bytes:
     try:
         text = _encoder.encode(value)
     except UnicodeEncodeError:  # a lone surrogate: only escapes can carry it
-        return json.dumps(value, separators=(",", ":"), default=_plain_number).encode()
+        return _write_slowly(value)
     if text.isascii():
         return text
     for raw, escaped in _SEPARATORS.items():
@@ -76,10 +76,16 @@ def write(value: Any) -> bytes:
     return text
 
 
-def _plain_number(value: Any) -> int | float:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    raise TypeError(f"{type(value).__name__} is not a JSON value")
+def _write_slowly(value: Any) -> bytes:
+    # Not json.dumps for the whole: it knows no Decimal, and numbers must come out as they went in.
+    if isinstance(value, str):
+        return json.dumps(value).encode()
+    if isinstance(value, dict):
+        members = (_write_slowly(name) + b":" + _write_slowly(inner) for name, inner in value.items())
+        return b"{%b}" % b",".join(members)
+    if isinstance(value, list | tuple):
+        return b"[%b]" % b",".join(_write_slowly(inner) for inner in value)
+    return _encoder.encode(value)
 
 
 class Head(msgspec.Struct):

@@ -187,10 +187,12 @@ def ask(plugin: Plugin, hook: str, **arguments: Any) -> Any:
     return results[0] if results else None
 
 
-def tell(plugin: Plugin, hook: str, **arguments: Any) -> None:
+def tell(plugin: Plugin, hook: str, **arguments: Any) -> Any:
     """Call an observer hook: what it raises is counted and logged, and never reaches a client."""
     try:
-        plugin.hooks[hook](**arguments)
+        results = plugin.hooks[hook](**arguments)
     except Exception:
         plugin.errors += 1
         log.exception("plugin %s failed in %s", plugin.source.name, hook)
+        return None
+    return results[0] if results else None

@@ -14,6 +14,7 @@ from gateway.interpreter import wants_array
 from gateway.loading import Gateway
 from gateway.plugin_manager import ask
 from gateway.stream import Stream, bytes_of, events_of, waiting_for
+from gateway.usage_tap import UsageTap
 
 Headers = list[tuple[str, str]]
 Trial = Generator[None, None, Ready]
@@ -100,6 +101,8 @@ class Replier:
         """The events of *ready*: as they came, through the provider plugin's filter, translated."""
         channel, filters = ready.candidate.channel, []
         plugin = self._gateway.provider_plugins.get(channel.provider.name)
+        if plugin is not None and "read_usage" in plugin.hooks:
+            filters.append(UsageTap(plugin, channel, self._account))
         if plugin is not None and "rewrite_stream" in plugin.hooks:
             own = ask(plugin, "rewrite_stream", call=self._call, channel=channel)
             filters += [own] if own is not None else []
@@ -115,6 +118,8 @@ class Replier:
             yield from self.events(ready)
         elif ready.media_type == dict(self._stream_headers())["content-type"]:
             yield ready.first
+        elif wants_array(self._call) and not ready.media_type:  # the array is the channel's own
+            yield from bytes_of(ready, self._account)
         else:  # the headers promised events; a whole document cannot be told any more
             raise StreamCut("the channel answered without streaming", code="upstream_not_streamed")
 
@@ -131,6 +136,8 @@ class Replier:
         account, channel = self._account, ready.candidate.channel
         status, body = ready.answer.status, ready.first
         plugin = self._gateway.provider_plugins.get(channel.provider.name)
+        if plugin is not None and "read_usage" in plugin.hooks:
+            UsageTap(plugin, channel, account).look(body)
         if plugin is not None and "rewrite_response" in plugin.hooks:
             response = UpstreamReply(status, header_rules.Headers(headers), body)
             ask(plugin, "rewrite_response", call=self._call, channel=channel, response=response)

@@ -58,10 +58,9 @@ class Stream:
             for piece in pieces:
                 account.bytes_out += len(piece)
                 yield piece
-        except GatewayError:
-            if account.watch.gone:
-                error = ClientGone("the client closed its connection")
-            elif isinstance(error, StreamCut | ChannelTimeout) and account.first_event is not None:
+        except GatewayError as failure:
+            error = ClientGone("the client closed its connection") if account.watch.gone else failure
+            if isinstance(error, StreamCut | ChannelTimeout) and account.first_event is not None:
                 account.ended(TRUNCATED)
             account.failed(error)
             if self._error_event is not None and not isinstance(error, ClientGone):

@@ -1,9 +1,10 @@
 """The only upstream sockets. The one door to requests and urllib3.
 
 A channel's ``requests`` adapter sends a prepared request (an adapter costs a third of a Session,
-and reads no proxies from the environment). From the answer's headers on, the socket is read
-directly (upstream_body.py), because every reader above it either holds events back or cannot be
-read again after a timeout.
+and reads no proxies from the environment); it brings connections, pools, proxies and TLS. What
+goes over a connection is written and read here: a request with its body leaves in one piece, and
+the answer is read from the bare socket (response_head.py, upstream_body.py), because every reader
+above it either holds events back or cannot be read again after a timeout.
 
 A streamed call may have to wait for headers longer than its own client's patience. ``send`` then
 gives a ``Pending`` answer instead of failing: the connection is taken out of urllib3, the request
@@ -12,9 +13,11 @@ stays sent, and ``Pending.wait`` goes on listening.
 
 import http.client
 import logging
+import re
+import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,10 +34,13 @@ from gateway.dialects.vocabulary import Media
 from gateway.domain import Channel, UpstreamRequest
 from gateway.errors import BadRequest, ChannelTimeout, ChannelUnreachable
 from gateway.fetching import fetch
+from gateway.response_head import Head, HeadReader
 from gateway.upstream_body import Answer, PlainBody, SocketBody
 
 log = logging.getLogger("gateway.transport")
 
+_PIECE = 64 * 1024
+_LINE_BREAK = re.compile(r"[\r\n\0]")
 _IDLE_CONNECTIONS = 256  # kept per channel; further ones are opened and closed as needed
 
 
@@ -51,14 +57,34 @@ class HeadersPending(Exception):
     """The patience is over, the answer's headers are not here; not an OSError, so that urllib3
     does not take it for one of its own."""
 
-    def __init__(self, sock: Any, method: str):
+    def __init__(self, sock: Any, reader: HeadReader):
         super().__init__()
         self.sock = sock
-        self.method = method
+        self.reader = reader
 
 
 class StaleConnection(Exception):
     """A kept connection that the upstream had closed before it saw the request."""
+
+
+class _Begun:
+    """An answer whose head was read, as far as urllib3 and requests look at it."""
+
+    version_string, length_remaining = "HTTP/1.1", None  # for a debugging log
+    _pool: Any = None
+    _connection: Any = None
+
+    def __init__(self, sock: Any, head: Head):
+        self.sock = sock
+        self.head = head
+        self.status = head.status
+        self.headers: dict[str, str] = {}  # urllib3 looks for Retry-After; retrying is the relay's
+
+    def release(self, whole: bool) -> None:
+        """Give the connection back; closed unless the answer was read as a *whole*."""
+        if not whole:
+            self._connection.close()
+        self._pool._put_conn(self._connection)
 
 
 class _Listening:
@@ -66,34 +92,58 @@ class _Listening:
 
     answered = 0
 
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any) -> None:
         if self.sock is None:
             self.connect()
-        # The connect timeout is not for sending: sendall() takes it for the whole body.
-        self.timeout = None
-        self.method = method
-        super().request(method, url, *args, **kwargs)
+        sock = self.sock
+        sock.settimeout(None)  # the connect timeout is not for sending: sendall() takes it for the whole body
+        self.reader = HeadReader(method)
+        head = _request_head(method, url, headers)
+        if isinstance(body, bytes):
+            sock.sendall(head + body)
+            return
+        sock.sendall(head)
+        for piece in body or ():
+            sock.sendall(piece)
 
     def getresponse(self) -> Any:
-        sock = self.sock
-        if _task.watch is not None:
-            _task.watch.upstream(sock)
+        sock, watch = self.sock, _task.watch
+        if watch is not None:
+            watch.upstream(sock)
+        sock.settimeout(self.timeout)
         try:
-            response = super().getresponse()
+            head = _read_head(sock, self.reader)
         except TimeoutError:
             self.sock = None  # so that urllib3's clean-up leaves it open
-            raise HeadersPending(sock, self.method) from None
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-            if self.answered:
+            raise HeadersPending(sock, self.reader) from None
+        except BaseException as error:
+            if watch is not None:
+                watch.release()  # before the socket's number can become another's
+            if self.answered and isinstance(error, _CLOSED):
                 raise StaleConnection from None
             raise
         self.answered += 1
-        response.socket = sock
-        return response
+        return _Begun(sock, head)
+
+
+_CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
 class _PlainConnection(_Listening, HTTPConnection):
-    pass
+    @property
+    def is_connected(self) -> bool:
+        # urllib3 polls, which under gevent costs four times as much as asking for a byte: an idle
+        # connection has none, unless it was closed.
+        if self.sock is None:
+            return False
+        self.sock.settimeout(0)
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
 
 class _TlsConnection(_Listening, HTTPSConnection):
@@ -124,6 +174,11 @@ class ChannelAdapter(HTTPAdapter):
         if pool is None:
             pool = self._pools[origin] = self._open_pool(origin)
         return pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        if proxies:
+            return super().request_url(request, proxies)
+        return request.url[request.url.find("/", 8) :]
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """Done once, in the channel's SSLContext, instead of once a connection."""
@@ -176,7 +231,7 @@ class Pending:
 
     def __init__(self, pending: HeadersPending, watch: Watch):
         self._sock = pending.sock
-        self._method = pending.method
+        self._reader = pending.reader
         self._watch = watch
 
     def wait(self, seconds: float) -> Answer | None:
@@ -184,20 +239,17 @@ class Pending:
 
         Raises ChannelUnreachable when the connection broke.
         """
-        response = http.client.HTTPResponse(self._sock, method=self._method)
+        sock = self._sock
         try:
-            self._sock.settimeout(seconds)
-            response.begin()
+            sock.settimeout(seconds)
+            head = _read_head(sock, self._reader)
         except TimeoutError:
-            response.close()
             return None
         except (OSError, http.client.HTTPException) as error:
-            response.close()
             self.close()
             raise ChannelUnreachable(f"the connection broke before an answer began ({_reason(error)})") from None
-        sock = self._sock
-        body = SocketBody(sock, response, self._watch, lambda whole: sock.close())
-        return Answer(response.status, response.getheaders(), body)
+        body = SocketBody(sock, head, self._watch, lambda whole: sock.close())
+        return Answer(head.status, head.headers, body)
 
     def close(self) -> None:
         self._watch.release()
@@ -270,6 +322,7 @@ def _prepare(request: UpstreamRequest) -> requests.PreparedRequest:
     prepared.method = request.method
     prepared.url = request.url
     prepared.headers = dict(request.headers)  # type: ignore[assignment]
+    prepared.headers.setdefault("host", _host(request.url))
     body = request.body
     if isinstance(body, JsonBody):
         prepared.body = body.data
@@ -280,18 +333,33 @@ def _prepare(request: UpstreamRequest) -> requests.PreparedRequest:
     return prepared
 
 
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return host.removesuffix(":443" if parts.scheme == "https" else ":80")
+
+
+def _request_head(method: str, url: str, headers: Mapping[str, str]) -> bytes:
+    """Raises ValueError for a header that would begin another line."""
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    if _LINE_BREAK.search(" ".join(lines)):
+        raise ValueError("a header of the upstream request holds a line break")
+    return "\r\n".join([f"{method} {url} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
+def _read_head(sock: Any, reader: HeadReader) -> Head:
+    while data := sock.recv(_PIECE):
+        head = reader.feed(data)
+        if head is not None:
+            return head
+    raise http.client.RemoteDisconnected("the upstream closed the connection without an answer")
+
+
 def _answer(raw: Any, watch: Watch) -> Answer:
-    headers = list(raw.headers.items())
-    sock = getattr(raw, "socket", None)
-    if sock is None:  # no connection of ours: the `responses` library stands in for the network
-        return Answer(raw.status, headers, PlainBody(raw))
-
-    def release(whole: bool) -> None:
-        if not whole and raw.connection is not None:
-            raw.connection.close()
-        raw.release_conn()
-
-    return Answer(raw.status, headers, SocketBody(sock, raw._original_response, watch, release))
+    if isinstance(raw, _Begun):
+        return Answer(raw.status, raw.head.headers, SocketBody(raw.sock, raw.head, watch, raw.release))
+    # No connection of ours: the `responses` library stands in for the network.
+    return Answer(raw.status, list(raw.headers.items()), PlainBody(raw))
 
 
 def _reason(error: BaseException) -> str:

@@ -1,13 +1,12 @@
 """An upstream's answer, read piece by piece as it arrives."""
 
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.departures import Watch
-from gateway.errors import ChannelUnreachable, StreamCut
-from gateway.framing import Chunked, Framing, Sized, UntilClose
+from gateway.errors import StreamCut
+from gateway.response_head import Head
 
 _PIECE = 64 * 1024
 
@@ -17,24 +16,23 @@ class Silence(Exception):
 
 
 class SocketBody:
-    """A response body, read from its socket (plain or TLS).
+    """A response body, read from its socket (plain or TLS) as the bytes come.
 
-    http.client has read the headers through a buffer; what that buffer holds beyond them is taken
-    out first, then the socket is read directly: a bare socket, unlike the buffer, can be read
-    again after a timeout, and gives bytes as they come.
+    No buffered reader lies above the socket: one could not be read again after a timeout, and
+    would hold its buffer as long as the stream runs.
     """
 
-    __slots__ = ("_sock", "_response", "_framing", "_ready", "_timeout", "_watch", "_release")
+    __slots__ = ("_sock", "_framing", "_kept", "_ready", "_timeout", "_watch", "_release")
 
-    def __init__(self, sock: Any, response: Any, watch: Watch, release: Callable[[bool], None]):
+    def __init__(self, sock: Any, head: Head, watch: Watch, release: Callable[[bool], None]):
         """*release(whole)* is called once: True when the connection may be used again."""
         self._sock = sock
-        self._response = response
-        self._framing = _framing(response)
+        self._framing = head.framing
+        self._kept = head.kept
         self._watch = watch
         self._release: Callable[[bool], None] | None = release
-        self._timeout: float | None = 0.0
-        self._ready = b"" if self._framing.done else self._framing.feed(_buffered(sock, response.fp))
+        self._timeout: float | None = None
+        self._ready = head.framing.feed(head.rest)
 
     def receive(self, timeout: float) -> bytes:
         """The next piece; ``b""`` when the body is complete.
@@ -83,9 +81,7 @@ class SocketBody:
         release, self._release = self._release, None
         if release is not None:
             self._watch.release()
-            whole = whole and not self._response.will_close
-            self._response.close()
-            release(whole)
+            release(whole and self._kept)
 
     def close(self) -> None:
         """Give up what is left, if anything is."""
@@ -121,27 +117,3 @@ class Answer:
             if key.lower() == name:
                 return value
         return ""
-
-
-def _framing(response: Any) -> Framing:
-    if response.fp is None:  # HEAD, 204, 304 or a length of 0: http.client has closed it
-        return Sized(0)
-    if response.chunked:
-        return Chunked()
-    if response.length is not None:
-        return Sized(response.length)
-    if response.will_close:
-        return UntilClose()
-    raise ChannelUnreachable("the upstream's answer says neither its length nor its end")
-
-
-def _buffered(sock: Any, fp: Any) -> bytes:
-    """What the buffer over *sock* holds; also what the socket has at hand, without waiting."""
-    sock.settimeout(0)
-    try:
-        size = len(fp.peek())
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return b""
-    except OSError:
-        return b""  # it broke; the next read will say so
-    return fp.read(size) if size else b""

@@ -27,6 +27,7 @@ class Node:
     value: Any
     text: str = ""
     raw: str = ""
+    hole: bool = False  # the environment lacks what should stand here, and that was said
 
     def shown(self) -> str:
         """How a complaint quotes what was found."""
@@ -108,12 +109,16 @@ class _Builder:
         return self._scalar(node, line, path)
 
     def _mapping(self, node: Any, path: str) -> dict[str, Node]:
-        self._loader.flatten_mapping(node)  # "<<: *anchor"
+        written: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in written:
+                self._complaints.add(key.start_mark.line + 1, path, f"key {name!r} stands here twice")
+            written.add(name)
+        self._loader.flatten_mapping(node)  # "<<: *anchor": what was merged comes first, what is written wins
         members: dict[str, Node] = {}
         for key, value in node.value:
             name = str(key.value)
-            if name in members:
-                self._complaints.add(key.start_mark.line + 1, path, f"key {name!r} stands here twice")
             child = self.build(value, f"{path}.{name}" if path else name)
             child.line = key.start_mark.line + 1
             members[name] = child
@@ -122,13 +127,21 @@ class _Builder:
     def _scalar(self, node: Any, line: int, path: str) -> Node:
         raw = node.value
         if "$" not in raw:
-            return Node(line, self._loader.construct_object(node), raw, raw)
+            return Node(line, self._constructed(node), raw, raw)
+        before = len(self._complaints.lines)
         text = _VARIABLE.sub(self._filler(line, path), raw)
+        hole = len(self._complaints.lines) > before
         tag = node.tag
-        if node.style is None:  # a plain scalar: what was filled in decides its type
+        if not node.style:  # a plain scalar (None or ""): what was filled in decides its type
             tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
         filled = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
-        return Node(line, self._loader.construct_object(filled), text, raw)
+        return Node(line, self._constructed(filled), text, raw, hole)
+
+    def _constructed(self, scalar: Any) -> Any:
+        try:
+            return self._loader.construct_object(scalar)
+        except ValueError:  # it looks like a date or a number, and is none
+            return scalar.value
 
     def _filler(self, line: int, path: str) -> Callable[[re.Match], str]:
         def fill(match: re.Match) -> str:

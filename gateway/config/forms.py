@@ -63,6 +63,22 @@ def _name(node: Node) -> str:
     return text
 
 
+class RouteEntries(tuple):
+    """List of channel/model."""
+
+    schema: dict[str, Any] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    line = 0
+
+    @classmethod
+    def read(cls, node: Node) -> "RouteEntries":
+        expected = "at least one channel/model, as a list"
+        if not isinstance(node.value, list) or not node.value:
+            raise ValueError(expected)
+        entries = cls(scalar_text(item, expected) for item in node.value)
+        entries.line = node.line
+        return entries
+
+
 class DialectPaths(dict):
     """``{chat: /v1/chat/completions}``, or a list of dialects at their usual paths."""
 

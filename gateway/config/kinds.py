@@ -20,6 +20,7 @@ class Secret:
     """A value that shows itself to nobody; ``reveal()`` gives it to whoever signs with it."""
 
     __slots__ = ("_value",)
+    hidden = True
     schema = {"type": "string", "description": "the secret itself, ${NAME}, or file:/path"}
 
     def __init__(self, value: str):
@@ -130,6 +131,7 @@ class HttpUrl(str):
 class Sha256(str):
     """A SHA-256 digest in hexadecimal."""
 
+    hidden = True  # where a digest is asked for, a key may have been put
     schema = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
 
     @classmethod

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.checker import option
-from gateway.config.forms import Auth, DialectPaths, ModelNames, PluginUse
+from gateway.config.forms import Auth, DialectPaths, ModelNames, PluginUse, RouteEntries
 from gateway.config.kinds import AnyJson, HttpUrl, Moment, Network, Seconds, Secret, Sha256, Size
 
 
@@ -144,7 +144,7 @@ class Settings:
     watch: bool = option("reload when this file changes", False)
     routing: Routing = option("how a call finds its channel", Routing())
     providers: dict[str, ProviderSettings] = option("vendors without code", {})
-    routes: dict[str, list[str]] = option("public name -> channel/model, in order", {})
+    routes: dict[str, RouteEntries] = option("public name -> channel/model, in order", {})
     channels: list[ChannelSettings] = option("upstream accounts")
     keys: list[KeySettings] = option("client keys; none: loopback clients only", [])
 

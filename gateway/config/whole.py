@@ -14,6 +14,7 @@ def check_whole(settings: Settings, complaints: Complaints) -> None:
     keys = [key for key in settings.keys if key is not None]
     _unique(((channel.name, channel.line) for channel in channels), "channel", complaints)
     _unique(((key.name, key.line) for key in keys), "key", complaints)
+    _unique(((use.name, use.line) for use in settings.plugins if use), "plugin", complaints)
     if not channels and not complaints.lines:
         complaints.add(1, "channels", "at least one channel is needed")
     for channel in channels:
@@ -27,7 +28,7 @@ def _unique(named: Iterable[tuple[str, int]], what: str, complaints: Complaints)
     lines: dict[str, int] = {}
     for name, line in named:
         if name in lines:
-            complaints.add(line, f"{what}s", f"{what} {name!r} is already defined in line {lines[name]}")
+            complaints.add(line, f"{what}s", f"{what} {name!r} stands in line {lines[name]} already")
         lines.setdefault(name, line)
 
 
@@ -49,19 +50,17 @@ def _check_channel(channel: ChannelSettings, complaints: Complaints) -> None:
 
 def _check_key(key: KeySettings, complaints: Complaints) -> None:
     if bool(key.key) == bool(key.sha256):
-        complaints.add(key.line, f"keys.{key.name}", "give either 'key' or 'sha256'")
+        complaints.add(key.line, f"keys.{key.name or '?'}", "give either 'key' or 'sha256'")
 
 
 def _check_routes(settings: Settings, channels: list[ChannelSettings], complaints: Complaints) -> None:
     names = [channel.name for channel in channels if channel.name]
     for public, entries in settings.routes.items():
-        if not entries:
-            complaints.add(1, f"routes.{public}", "expected at least one channel/model")
         for entry in entries or ():
-            channel, slash, model = str(entry).partition("/")
+            channel, slash, model = entry.partition("/")
             if not slash or not model:
-                complaints.add(1, f"routes.{public}", f"expected channel/model, found {entry!r}")
+                complaints.add(entries.line, f"routes.{public}", f"expected channel/model, found {entry!r}")
             elif channel not in names:
                 near = difflib.get_close_matches(channel, names, 1, 0.6)
                 hint = f", did you mean {near[0]!r}?" if near else ""
-                complaints.add(1, f"routes.{public}", f"unknown channel {channel!r}{hint}")
+                complaints.add(entries.line, f"routes.{public}", f"unknown channel {channel!r}{hint}")

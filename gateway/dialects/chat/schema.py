@@ -32,6 +32,7 @@ FIELDS = {
     "store": "store",
     "service_tier": "service_tier",
     "cache_key": "prompt_cache_key",
+    "turn.name": "messages.name",
 }
 
 # The fields whose value is the same in the Prompt and in the document.

@@ -84,7 +84,6 @@ class ContentsWriter:
     def _name_turn(self, turn: Turn) -> None:
         if turn.name:
             self.dropped.append("turn.name")
-        self.dropped += [f"turn.{key}" for key in turn.rest]
 
     def _add(self, role: str, parts: list[dict[str, Any]]) -> None:
         if not parts:

@@ -48,7 +48,6 @@ def write_turns(turns: list[Turn], writer: PartWriter, inner_system: bool, dropp
     for turn in turns:
         if turn.name:
             dropped.append("turn.name")
-        dropped.extend(turn.rest)
         if turn.role in SYSTEM_ROLES:
             place = talk.waiting if inner_system and talk.messages else talk.system
             place.extend(writer.blocks(turn.parts, "system"))

@@ -18,7 +18,8 @@ _REFUSED = {
     "maxLength", "maxItems", "uniqueItems", "minProperties", "maxProperties", "patternProperties",
     "propertyNames", "contains", "not", "if", "then", "else", "dependentRequired", "dependentSchemas",
 }  # fmt: skip
-_SCHEMA_MAPS = ("properties", "$defs", "definitions")
+_DEFINITIONS = ("$defs", "definitions")
+_SCHEMA_MAPS = ("properties", *_DEFINITIONS)
 _SCHEMA_LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
 _DEEPEST = 200
 
@@ -34,7 +35,8 @@ def read_format(prompt: Prompt, value: Any, name: str = _FORMAT) -> None:
 
 def write_format(output: OutputFormat | None, native: bool, able: Abilities, dropped: list[str]) -> dict | None:
     """``output_config.format``. There is no JSON mode without a schema, so ``json_object`` is
-    dropped; a schema loses what would be refused, and ``output`` is then named as dropped too."""
+    dropped, and so is a recursive one; a schema loses what would be refused, and ``output`` is then
+    named as dropped too."""
     if output is None or output.kind == "text":
         return None
     if output.kind != "json_schema" or output.schema is None or not (native or able.schemas):
@@ -43,6 +45,9 @@ def write_format(output: OutputFormat | None, native: bool, able: Abilities, dro
     if native:
         return {"type": "json_schema", "schema": output.schema}
     schema, lost = fit_schema(output.schema)
+    if is_recursive(schema):
+        dropped.append("output")
+        return None
     if output.description and "description" not in schema:
         schema["description"] = output.description
     if lost:
@@ -54,6 +59,34 @@ def fit_schema(schema: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """*schema* as the API takes it, and whether a constraint was lost on the way. Closing an open
     object loses nothing: what fits the closed one fits the open one."""
     return _fit(schema, 0)
+
+
+def is_recursive(schema: dict[str, Any]) -> bool:
+    """Whether a ``$ref`` in *schema* leads back to where it stands: the API refuses such schemas."""
+    leads = {"#": _pointers({name: value for name, value in schema.items() if name not in _DEFINITIONS})}
+    for home in _DEFINITIONS:
+        named = schema.get(home) if isinstance(schema.get(home), dict) else {}
+        leads |= {f"#/{home}/{name}": _pointers(value) for name, value in named.items()}
+    return any(_leads_back(start, leads) for start in leads)
+
+
+def _leads_back(start: str, leads: dict[str, set[str]]) -> bool:
+    seen: set[str] = set()
+    ahead = leads[start]
+    while ahead:
+        seen |= ahead
+        ahead = set().union(*(leads.get(pointer, set()) for pointer in ahead)) - seen
+    return start in seen
+
+
+def _pointers(schema: Any, depth: int = 0) -> set[str]:
+    """Every ``$ref`` in *schema*."""
+    if depth > _DEEPEST or not isinstance(schema, dict | list):
+        return set()
+    members = list(schema.values()) if isinstance(schema, dict) else schema
+    found = set().union(*(_pointers(member, depth + 1) for member in members))
+    pointer = schema.get("$ref") if isinstance(schema, dict) else None
+    return found | ({pointer} if isinstance(pointer, str) else set())
 
 
 def _fit(schema: Any, depth: int) -> tuple[Any, bool]:

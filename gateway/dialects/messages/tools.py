@@ -3,7 +3,7 @@
 from typing import Any
 
 from gateway.dialects.messages.models import Abilities
-from gateway.dialects.messages.output import fit_schema
+from gateway.dialects.messages.output import fit_schema, is_recursive
 from gateway.dialects.messages.schema import DIALECT
 from gateway.dialects.messages.shape import boolean, listing, mapping, maybe, string
 from gateway.dialects.vocabulary import Prompt, Tool, ToolChoice
@@ -105,7 +105,7 @@ def _write_strict(document: dict[str, Any], able: Abilities, dropped: list[str])
     """``strict`` goes with closed schemas of what the grammar can enforce. A schema that asks for
     more keeps what it asks for, and loses the guarantee."""
     schema, lost = fit_schema(document["input_schema"])
-    if lost or not able.schemas:
+    if lost or not able.schemas or is_recursive(schema):
         dropped.append("tools.strict")
     else:
         document["input_schema"], document["strict"] = schema, True

@@ -40,6 +40,8 @@ def proof_of(part: Reasoning, text: str) -> str | None:
     if part.signature is None and part.encrypted is None:
         return None
     packed = {"dialect": part.dialect, "signature": part.signature, "encrypted": part.encrypted}
+    if part.summary:
+        packed["summary"] = True
     return pack({**packed, "text": _digest(text)})
 
 
@@ -57,6 +59,9 @@ def restore(part: Reasoning, packed: dict) -> None:
     upstream would refuse the whole conversation for it, so the thinking is then left unproven."""
     part.dialect = string(packed.get("dialect"))
     part.signature, part.encrypted, part.id = None, None, None
+    # Every thought is shown as a summary here; a signature is for the thought's own words.
+    part.summary = packed.get("summary") is True
+    part.pieces = part.pieces if part.summary else []
     if packed.get("text") == _digest(part.text):
         part.signature = string(packed.get("signature")) or None
         part.encrypted = string(packed.get("encrypted")) or None

@@ -70,7 +70,7 @@ class ItemWriter:
         """Content is gathered into a message until an item of its own comes between."""
         role = {"tool": "user", "developer": self._developer}.get(turn.role, turn.role)
         if turn.name:
-            self.dropped.append("name")
+            self.dropped.append("turn.name")
         head = self._message_head(turn, role)
         content: list[dict] = []
         for part in turn.parts:

@@ -47,6 +47,8 @@ def read_request(document: Any, model: str = "", stream: bool = False) -> Prompt
     prompt = Prompt(DIALECT, model or named or "")
     prompt.stream = stream or document.get("stream") is True
     prompt.turns = _turns(document)
+    for member in {member for turn in prompt.turns for member in turn.rest}:
+        prompt.rest[f"input.{member}"] = True  # the value is in Turn.rest; this names it where it is lost
     for member, (field, check, what) in SCALARS.items():
         value = document.get(member)
         if value is not None:

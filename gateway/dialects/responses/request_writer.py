@@ -31,6 +31,8 @@ from gateway.dialects.vocabulary import (
 # Fields without a member whose value asks for nothing: no loss.
 _NOTHING_ASKED = {"n": 1, "presence_penalty": 0, "frequency_penalty": 0, "modalities": ["text"]}
 _AS_THEY_STAND = ("parallel_tool_calls", "max_tokens", "temperature", "top_p", "top_logprobs", "metadata", "store")
+# Keys of ``rest`` that only name what Turn.rest and Tool.raw hold.
+_NAMES_ONLY = ("input", "tools")
 _OPEN_RESPONSES = ("presence_penalty", "frequency_penalty")
 _LONGEST_NAME = 64  # of user and prompt_cache_key; Claude Code's user ids are longer and would be refused
 # Thinking budgets up to so many tokens -> effort; larger ones are ``high``.
@@ -207,7 +209,7 @@ def _write_rest(prompt: Prompt, document: dict, dropped: list[str]) -> list[str]
         elif path == "tool_choice.tools":
             choice = mapping(document.get("tool_choice"))
             choice["tools"] = listing(choice.get("tools")) + listing(value)
-        elif inner and outer != "tools":
+        elif inner and outer not in _NAMES_ONLY:
             document.setdefault(outer, {})[inner] = value
         elif not inner:
             document[outer] = value
