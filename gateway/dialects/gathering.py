@@ -1,6 +1,7 @@
 """A stream as one answer, and one answer as a stream: for upstreams that send the other of the two."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from gateway.dialects.vocabulary import (
     Candidate,
@@ -46,8 +47,15 @@ def completion_of(events: Iterable[StreamEvent]) -> Completion:
             part = parts.get((event.candidate, event.index))
             if part is not None:
                 _grow(part, event)
+            if isinstance(event, Delta) and isinstance(event.logprobs, dict):
+                _add_logprobs(candidates[event.candidate], event.logprobs)
     completion.candidates = [candidates[number] for number in sorted(candidates)]
     return completion
+
+
+def _add_logprobs(candidate: Candidate, more: dict) -> None:
+    listed = (candidate.logprobs or {}).get("content") or []
+    candidate.logprobs = {**more, "content": listed + (more.get("content") or [])}
 
 
 def _grow(part: Part, event: Delta | Mark) -> None:
@@ -56,8 +64,9 @@ def _grow(part: Part, event: Delta | Mark) -> None:
             part.citations.append(event.citation)
         if event.signature is not None and hasattr(part, "signature"):
             part.signature = event.signature
-        if event.encrypted is not None and isinstance(part, Reasoning):
-            part.encrypted = event.encrypted
+        if isinstance(part, Reasoning):
+            part.encrypted = event.encrypted or part.encrypted
+            part.dialect = event.dialect or part.dialect
     elif isinstance(part, ToolCall):
         part.arguments += event.text
     elif isinstance(part, Text | Reasoning | Refusal):
@@ -68,8 +77,10 @@ def events_of(completion: Completion) -> Iterator[StreamEvent]:
     """A whole answer as the events that would have streamed it, one Delta a part."""
     yield Started(completion.id, completion.model, completion.created, completion.service_tier)
     for number, candidate in enumerate(completion.candidates):
+        logprobs = candidate.logprobs  # of all its words: they go with the first
         for index, part in enumerate(candidate.parts):
-            yield from _told(part, index, number)
+            yield from _told(part, index, number, logprobs)
+            logprobs = None if isinstance(part, Text) else logprobs
     if completion.usage != Usage():
         yield UsageSeen(completion.usage)
     for number, candidate in enumerate(completion.candidates):
@@ -77,10 +88,10 @@ def events_of(completion: Completion) -> Iterator[StreamEvent]:
             yield Finished(candidate.finish, number)
 
 
-def _told(part: Part, index: int, candidate: int) -> Iterator[StreamEvent]:
+def _told(part: Part, index: int, candidate: int, logprobs: Any) -> Iterator[StreamEvent]:
     if isinstance(part, Text):
         yield Opened(index, Text("", cache=part.cache), candidate)
-        yield Delta(index, part.text, candidate)
+        yield Delta(index, part.text, candidate, logprobs)
         for citation in part.citations:
             yield Mark(index, citation=citation, candidate=candidate)
         if part.signature is not None:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from gateway.dialects import custom_tools
-from gateway.dialects.vocabulary import Asked, Completion, Failed, Finished, Prompt, Target, Written
+from gateway.dialects.vocabulary import Asked, Completion, Failed, Finished, Media, Opaque, Prompt, Target, Written
 from gateway.errors import Fault
 from gateway.sse import Event
 
@@ -89,3 +89,18 @@ def unsaid(prompt: Prompt, target_fields: dict[str, str]) -> list[str]:
         if f.name not in structural and f.name not in target_fields and getattr(prompt, f.name) not in (None, [], {})
     ]
     return missing + list(prompt.rest)
+
+
+def unsaid_extras(media: Media, dialect: str) -> list[str]:
+    """``part.KIND.NAME`` of the members of *media* that a writer of *dialect* cannot say; not of
+    ``source``, which is where its words or bytes were read from."""
+    if media.extra_dialect == dialect:
+        return []
+    return [f"part.{media.kind}.{name}" for name in media.extra if name != "source"]
+
+
+def unsaid_opaque(part: Opaque) -> str:
+    """``part.KIND`` of a part that another dialect alone understands: by its ``type``, or, where
+    parts are unions without one (Gemini), by its member."""
+    kind = part.value.get("type") or next(iter(part.value), "opaque")
+    return f"part.{kind if isinstance(kind, str) else 'opaque'}"

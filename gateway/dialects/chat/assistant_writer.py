@@ -6,7 +6,7 @@ from gateway.dialects.chat.call_ids import CallIds
 from gateway.dialects.chat.citations import write_citations
 from gateway.dialects.chat.saying import Saying, has_leftovers
 from gateway.dialects.chat.schema import DIALECT
-from gateway.dialects.chat.thinking import has_proof, joined, write_details, write_signature
+from gateway.dialects.chat.thinking import call_detail, has_proof, joined, write_details, write_signature
 from gateway.dialects.vocabulary import Media, Opaque, Part, Reasoning, Refusal, Text, ToolCall, ToolResult, Turn
 
 # Members that are no answer by themselves: a message that has only these says nothing.
@@ -60,7 +60,7 @@ class AssistantWriter:
         for part in parts[ToolResult]:
             self._saying.drop(part)
         if parts[ToolCall]:
-            message["tool_calls"] = [self._call(call) for call in parts[ToolCall]]
+            message["tool_calls"] = [self._call(call, message) for call in parts[ToolCall]]
         if message["content"] == "" and message.keys() - _SILENT:
             message["content"] = None
         if not self._saying.own and message["content"] == "" and message.keys() <= {"role", "content", "name"}:
@@ -120,6 +120,8 @@ class AssistantWriter:
         signature = text_signature(texts)
         if signature and self._saying.allows("extra_content"):
             message["extra_content"] = write_signature(signature)
+        elif signature:
+            self._saying.dropped.append("part.signature")
 
     def _media(self, parts: list[Media], message: dict[str, Any]) -> None:
         for part in parts:
@@ -130,9 +132,14 @@ class AssistantWriter:
             elif (written := self._saying.part(part)) is not None:
                 message.setdefault("images", []).append(written)
 
-    def _call(self, call: ToolCall) -> dict[str, Any]:
+    def _call(self, call: ToolCall, message: dict[str, Any]) -> dict[str, Any]:
         call_id = self._ids.called(call.id, call.name, call.kind)
         written = write_call(call, call_id)
         if call.signature and self._saying.allows("extra_content"):
             written["extra_content"] = write_signature(call.signature)
+        elif call.signature and self._saying.allows("reasoning_details"):
+            details = message.setdefault("reasoning_details", [])
+            details.append(call_detail(call.signature, call_id, len(details)))
+        elif call.signature:
+            self._saying.dropped.append("part.signature")
         return self._saying.marked(written, call)

@@ -13,7 +13,10 @@ SEALED = b""
 
 # Seen in a piece of whole events: the model said why it stopped, or the stream said it is done.
 # Text inside a JSON string cannot look like this: its quotes are escaped.
-END = re.compile(rb'"finish_reason"\s*:\s*"|(?:^|[\r\n])data: ?\[DONE\]')
+END = sse.Sign(
+    (b'"finish_reason"', rb'"finish_reason"\s*:\s*"'),
+    (b"[DONE]", rb"(?:^|[\r\n])data: ?\[DONE\]"),
+)
 ERROR = re.compile(rb'(?:^|[\r\n])data: ?\{\s*"error"\s*:\s*[{"]')
 
 _TYPES = {

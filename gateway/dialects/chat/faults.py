@@ -11,6 +11,13 @@ from gateway.dialects.chat.schema import ERROR_TYPES
 from gateway.dialects.chat.shapes import count, said
 from gateway.errors import Fault, kind_of
 
+# An error's code or type -> the HTTP status that it would have had outside an answer.
+_STATUS_OF = {
+    "rate_limit_exceeded": 429, "rate_limit_error": 429, "insufficient_quota": 429,
+    "invalid_request_error": 400, "context_length_exceeded": 400, "content_policy_violation": 400,
+    "authentication_error": 401, "invalid_api_key": 401, "permission_error": 403,
+    "not_found_error": 404, "model_not_found": 404, "service_unavailable_error": 503, "overloaded_error": 529,
+}  # fmt: skip
 _MESSAGES = ("message", "msg", "err", "error_msg", "detail")
 
 
@@ -30,7 +37,8 @@ def read_fault(document: dict[str, Any], event_name: str = "") -> Fault | None:
 
 def _fault(error: dict[str, Any], details: Any = None) -> Fault:
     code = error.get("code")
-    status = _status(code) or _status(error.get("status")) or _status(error.get("status_code")) or 502
+    said_status = _status(code) or _status(error.get("status")) or _status(error.get("status_code"))
+    status = said_status or _STATUS_OF.get(said(code)) or _STATUS_OF.get(said(error.get("type"))) or 502
     message = next((error[name] for name in _MESSAGES if said(error.get(name))), "the upstream reported an error")
     return Fault(
         status=status,

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.dialects.chat.content import write_media
 from gateway.dialects.chat.schema import DIALECT
+from gateway.dialects.translation import unsaid_extras, unsaid_opaque
 from gateway.dialects.vocabulary import (
     Media,
     Opaque,
@@ -30,8 +31,7 @@ def part_name(part: Part) -> str:
     if isinstance(part, Media):
         return f"part.{part.kind}"
     if isinstance(part, Opaque):
-        kind = part.value.get("type")
-        return f"part.{kind}" if isinstance(kind, str) else "part.opaque"
+        return unsaid_opaque(part)
     return f"part.{_NAMES[type(part)]}"
 
 
@@ -67,6 +67,7 @@ class Saying:
             if part.file_id and not part.data and self.prompt.dialect not in _FILE_ID_DIALECTS:
                 part = replace(part, file_id=None)
             written = write_media(part, self.own, self.traits)
+            self.dropped += unsaid_extras(part, DIALECT) if written else []
         elif isinstance(part, Refusal):
             written = {"type": "refusal", "refusal": part.text} if self.own else {"type": "text", "text": part.text}
         if written is None:

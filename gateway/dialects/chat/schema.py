@@ -105,7 +105,7 @@ FINISHES_WRITTEN = {
     "tool_calls": "tool_calls",
     "content_filter": "content_filter",
     "refusal": "content_filter",
-    "pause": "stop",
+    "pause": "length",  # not finished; stop would say that it is
     "error": "content_filter",
 }
 

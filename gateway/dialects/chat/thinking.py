@@ -68,6 +68,11 @@ def write_signature(signature: str) -> dict[str, Any]:
     return {"google": {"thought_signature": signature}}
 
 
+def call_detail(signature: str, call_id: str, index: int) -> dict[str, Any]:
+    """The same in ``reasoning_details``, which names the call that it belongs to."""
+    return {"type": ENCRYPTED, "data": signature, "format": FORMATS["gemini"], "id": call_id, "index": index}
+
+
 # --- reading -----------------------------------------------------------------------------------
 
 

@@ -9,6 +9,8 @@
 from typing import Any
 
 from gateway.dialects.gemini import parts_writer, signatures, thinking
+from gateway.dialects.gemini.parts_reader import parse_object
+from gateway.dialects.translation import unsaid_extras, unsaid_opaque
 from gateway.dialects.vocabulary import (
     Media,
     Opaque,
@@ -136,15 +138,13 @@ class ContentsWriter:
             self.dropped.append(f"part.{part.kind}.name")
         if part.detail not in (None, "auto"):
             self.dropped.append(f"part.{part.kind}.detail")
-        if part.extra_dialect != "gemini":
-            self.dropped += [f"part.{part.kind}.{key}" for key in part.extra]
+        self.dropped += unsaid_extras(part, "gemini")
         return [written]
 
     def _opaque(self, part: Opaque) -> list[dict[str, Any]]:
         if part.dialect == "gemini":
             return [part.value]
-        kind = part.value.get("type") if isinstance(part.value, dict) else None
-        self.dropped.append(f"part.{kind if isinstance(kind, str) else 'opaque'}")
+        self.dropped.append(unsaid_opaque(part))
         return []
 
     def _call(self, part: ToolCall) -> list[dict[str, Any]]:
@@ -152,6 +152,8 @@ class ContentsWriter:
         self._counted += 1
         if made_up:
             self._unnamed.add(part.id)
+        if part.kind == "function" and part.arguments.strip() and parse_object(part.arguments) is None:
+            self.dropped.append("part.tool_call.arguments")
         return [parts_writer.call_part(part, None if made_up or not self._ids else part.id)]
 
     def _result(self, part: ToolResult) -> list[dict[str, Any]]:

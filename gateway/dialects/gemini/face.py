@@ -11,8 +11,11 @@ KEEP_ALIVE = b""  # Google's Python SDK dies on SSE comments
 # How a conversation shows that other dialects' proofs of thinking travel in it: sealed by us, for us.
 SEALED = b'"Z2F0ZXdheTE6'
 
-END = re.compile(rb'"finishReason"\s*:\s*"|"blockReason"\s*:\s*"')
-ERROR = re.compile(rb'(?:^|[\r\n])(?:data: ?)?[\[,]?\s*\{\s*"error"\s*:\s*\{')
+END = sse.Sign(
+    (b'"finishReason"', rb'"finishReason"\s*:\s*"'),
+    (b'"blockReason"', rb'"blockReason"\s*:\s*"'),
+)
+ERROR = re.compile(rb'(?:^|[\r\n])(?:data:)?[ \t]*(?:[\[,]\s*)?\{\s*"error"\s*:\s*\{')
 
 # google.rpc.Code names by HTTP status
 _STATUS = {

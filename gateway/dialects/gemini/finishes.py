@@ -23,7 +23,10 @@ _WORDS = {
     "stop": "STOP", "stop_sequence": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS",
     "context_length": "MAX_TOKENS", "content_filter": "SAFETY", "refusal": "SAFETY", "pause": "OTHER", "error": "OTHER",
 }  # fmt: skip
+# What other dialects say for an ordinary end: no news to a Gemini client.
 _PLAIN = ("stop", "stop_sequence", "tool_calls", "length")
+_PLAIN_WORDS = frozenset(("stop", "stop_sequence", "tool_calls", "function_call", "length", "end_turn", "tool_use",
+                          "max_tokens", "completed", "max_output_tokens"))  # fmt: skip
 
 
 def read(word: Any, calls: bool) -> Finish | None:
@@ -42,6 +45,6 @@ def write(finish: Finish | None, own: bool = False) -> dict[str, Any]:
     if finish.raw and (own or finish.raw in _REASONS):
         return {"finishReason": finish.raw}
     written = {"finishReason": _WORDS.get(finish.reason, "OTHER")}
-    if finish.reason not in _PLAIN:
+    if finish.reason not in _PLAIN or (finish.raw and finish.raw not in _PLAIN_WORDS):
         written["finishMessage"] = finish.raw or finish.reason
     return written

@@ -122,7 +122,8 @@ class PartReader:
 def _signature(found: dict, where: str) -> str | None:
     if "thoughtSignature" not in found:
         return None
-    return proto_json.text(found["thoughtSignature"], f"{where.rpartition('.')[0]}.thoughtSignature") or None
+    signature = proto_json.text(found["thoughtSignature"], f"{where.rpartition('.')[0]}.thoughtSignature")
+    return None if signature in ("", *signatures.BYPASSES) else signature
 
 
 def _fence(language: str, words: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.dialects.gemini import proto_json, settings, signatures, tools
 from gateway.dialects.gemini.parts_reader import PartReader
-from gateway.dialects.vocabulary import Part, Prompt, Text, ToolCall, ToolResult, Turn
+from gateway.dialects.vocabulary import Part, Prompt, Reasoning, Text, ToolCall, ToolResult, Turn
 from gateway.errors import BadRequest
 
 # OpenAI's word is the neutral one.
@@ -58,7 +58,7 @@ def _system(value: Any, rest: dict[str, Any]) -> Turn:
     for key, member in left.items():
         rest[f"{where}.{key}"] = member
     reader = PartReader(_Pairing(set()), rest)
-    return Turn("system", _parts(content, reader, where))
+    return Turn("system", signatures.unpack(_parts(content, reader, where)))
 
 
 def _contents(value: Any, rest: dict[str, Any]) -> list[Turn]:
@@ -78,8 +78,30 @@ def _contents(value: Any, rest: dict[str, Any]) -> list[Turn]:
         role = _ROLES.get(proto_json.text(found.get("role", ""), f"{where}.role"))
         if role is None:
             raise proto_json.Malformed(f"{where}.role", "user or model")
-        turns += _turns(role, _parts(found, reader, where), where)
+        for turn in _turns(role, _parts(found, reader, where), where):
+            _add(turns, turn)
+    for turn in turns:
+        turn.parts = signatures.unpack(turn.parts)
     return turns
+
+
+def _add(turns: list[Turn], turn: Turn) -> None:
+    """Neighbouring contents of the model are one answer: Google's SDK keeps every chunk of a
+    stream as a content of its own, and words go on from one to the next."""
+    last = turns[-1] if turns else None
+    if last is None or not last.role == turn.role == "assistant":
+        turns.append(turn)
+        return
+    parts = turn.parts
+    if parts and last.parts and _goes_on(last.parts[-1], parts[0]):
+        last.parts[-1].text += parts[0].text
+        last.parts[-1].signature = parts[0].signature
+        parts = parts[1:]
+    last.parts += parts
+
+
+def _goes_on(before: Part, part: Part) -> bool:
+    return type(before) is type(part) and type(part) in (Text, Reasoning) and before.signature is None
 
 
 def _parts(content: dict, reader: PartReader, where: str) -> list[Part]:
@@ -87,7 +109,7 @@ def _parts(content: dict, reader: PartReader, where: str) -> list[Part]:
     for number, part in enumerate(proto_json.items(content.get("parts"), f"{where}.parts")):
         inside = f"{where}.parts[{number}]"
         parts.append(Text(part) if isinstance(part, str) else reader.read(part, inside))
-    return signatures.unpack(parts)
+    return parts
 
 
 def _turns(role: str, parts: list[Part], where: str) -> list[Turn]:

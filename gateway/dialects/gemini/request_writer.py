@@ -61,7 +61,8 @@ def _write_tools(prompt: Prompt, document: dict, own: bool) -> list[str]:
 
 def _write_handling(prompt: Prompt, target: Target, document: dict) -> list[str]:
     dropped = []
-    if prompt.store is not None and "no_store" in target.traits:
+    # Elsewhere ``store: true`` means an answer that can be had again; here it only switches a log on.
+    if prompt.store is not None and ("no_store" in target.traits or (prompt.store and prompt.dialect != "gemini")):
         dropped.append("store")
     elif prompt.store is not None:
         document["store"] = prompt.store

@@ -98,4 +98,6 @@ def _write_form(output: OutputFormat, own: bool) -> dict[str, Any]:
     if output.kind != "json_schema" or output.schema is None:
         return {"responseMimeType": "application/json"}
     wanted = output.schema if own else schema.for_gemini(output.schema)
+    if output.description and isinstance(wanted, dict) and "description" not in wanted and "$ref" not in wanted:
+        wanted = {"description": output.description, **wanted}
     return {"responseMimeType": "application/json", "responseJsonSchema": wanted}

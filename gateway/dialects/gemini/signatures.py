@@ -23,6 +23,8 @@ _PREFIX = base64.b64encode(_MARK).decode()
 # Either of two documented values that Gemini 3 takes for a call that it did not make itself
 # (ai.google.dev: Thought signatures, FAQ). This one is in Vertex AI's documents, too.
 BYPASS = "skip_thought_signature_validator"
+# Clients send them as well; neither is a proof that another dialect would miss.
+BYPASSES = (BYPASS, "context_engineering_is_the_way_to_go")
 
 
 @dataclass(slots=True)

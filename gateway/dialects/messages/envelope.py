@@ -28,19 +28,24 @@ def seal_call(signature: str) -> str:
     return _seal({"of": "call", "signature": signature})
 
 
+def seal_text(signature: str) -> str:
+    """The signature of a text, for an empty thinking block right behind it."""
+    return _seal({"of": "text", "signature": signature})
+
+
 def _seal(fields: dict[str, Any]) -> str:
     return _MARK + base64.urlsafe_b64encode(json_text.write(fields)).decode()
 
 
 def unseal(signature: str) -> dict[str, Any] | None:
-    """What was sealed: ``of`` (reasoning or call) and its fields; None for any other signature."""
+    """What was sealed: ``of`` (reasoning, call or text) and its fields; None for any other signature."""
     if not signature.startswith(_MARK):
         return None
     try:
         fields = json_text.parse(base64.b64decode(signature[len(_MARK) :], altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
         return None
-    if not isinstance(fields, dict) or fields.get("of") not in ("reasoning", "call"):
+    if not isinstance(fields, dict) or fields.get("of") not in ("reasoning", "call", "text"):
         return None
     # The client may have made it up: only texts are let in.
     return fields if all(isinstance(fields.get(name), str | None) for name in _FIELDS) else None

@@ -11,7 +11,10 @@ KEEP_ALIVE = sse.KEEP_ALIVE
 # How a conversation shows that other dialects' proofs of thinking travel in it: sealed by us, for us.
 SEALED = b'"gateway1.'
 
-END = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")message_stop\b|"stop_reason"\s*:\s*"')
+END = sse.Sign(
+    (b"message_stop", rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")message_stop\b'),
+    (b'"stop_reason"', rb'"stop_reason"\s*:\s*"'),
+)
 ERROR = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")error\b')
 
 _TYPES = {

@@ -32,9 +32,12 @@ def read_content(content: Any, path: str) -> list[Read]:
     found: list[Read] = []
     call_signature = None
     for i, block in enumerate(listing(content, path)):
-        sealed = _sealed_call(block)
-        if sealed is not None:
-            call_signature = sealed
+        sealed = _sealed(block)
+        if sealed.get("of") == "call":
+            call_signature = sealed.get("signature")
+            continue
+        if sealed.get("of") == "text":
+            _sign_text(found, sealed.get("signature"))
             continue
         part, extra = read_block(block, f"{path}.{i}")
         if call_signature and isinstance(part, ToolCall):
@@ -90,13 +93,20 @@ def _thinking(block: dict, path: str) -> Reasoning:
     return envelope.open_reasoning(text, fields)
 
 
-def _sealed_call(block: Any) -> str | None:
-    """The signature of the tool call that follows, if *block* was only written to carry it."""
+def _sealed(block: Any) -> dict[str, Any]:
+    """What *block* was written to carry, if it says nothing itself."""
     if not isinstance(block, dict) or block.get("type") != "thinking" or block.get("thinking") != "":
-        return None
+        return {}
     signature = block.get("signature")
-    fields = envelope.unseal(signature) if isinstance(signature, str) else None
-    return fields.get("signature") if fields and fields["of"] == "call" else None
+    return (envelope.unseal(signature) if isinstance(signature, str) else None) or {}
+
+
+def _sign_text(found: list[Read], signature: str | None) -> None:
+    """Put the signature on the text right before it; Gemini also signs texts without words."""
+    if found and isinstance(found[-1][0], Text):
+        found[-1][0].signature = signature
+    else:
+        found.append((Text("", signature=signature), {}))
 
 
 def _redacted(block: dict, path: str) -> Reasoning:

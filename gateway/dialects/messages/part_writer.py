@@ -11,6 +11,7 @@ from typing import Any
 from gateway import json_text
 from gateway.dialects.messages.media import media_block
 from gateway.dialects.messages.schema import DIALECT
+from gateway.dialects.translation import unsaid_extras, unsaid_opaque
 from gateway.dialects.vocabulary import (
     Media,
     Opaque,
@@ -83,6 +84,8 @@ class PartWriter:
         """The blocks of *parts* in a message of *role* (user, assistant or system)."""
         written = []
         for part in parts:
+            if not isinstance(part, Reasoning) and getattr(part, "signature", None):
+                self._lose("signature")
             block = _WRITERS[type(part)](self, part, role)
             if block is not None:
                 written.append(block)
@@ -107,9 +110,7 @@ class PartWriter:
             return _text_block(part.transcript) if part.transcript else None
         if part.kind == "image" and part.detail in ("low", "high"):
             self._lose("image.detail")
-        if part.extra_dialect != DIALECT:
-            for name in part.extra:
-                self._lose(f"{part.kind}.{name}")
+        self._dropped += unsaid_extras(part, DIALECT)
         return _cached(block, part.cache)
 
     def _reasoning(self, part: Reasoning, role: str) -> dict | None:
@@ -140,8 +141,7 @@ class PartWriter:
     def _opaque(self, part: Opaque, role: str) -> dict | None:
         if part.dialect == DIALECT:
             return part.value
-        kind = part.value.get("type")
-        self._lose(kind if isinstance(kind, str) and kind else "opaque")
+        self._dropped.append(unsaid_opaque(part))
         return None
 
 

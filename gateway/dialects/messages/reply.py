@@ -125,14 +125,16 @@ def _write_rest(document: dict[str, Any], rest: dict[str, Any]) -> None:
 
 
 def _text(part: Text, asked: Asked) -> list[dict]:
-    if not part.text:
-        return []
-    block: dict[str, Any] = {"type": "text", "text": part.text}
+    blocks = _words(part.text)
     citations = [block for block in map(citation_block, part.citations) if block is not None]
-    return [block | {"citations": citations}] if citations else [block]
+    if blocks and citations:
+        blocks[0]["citations"] = citations
+    if part.signature:
+        blocks.append({"type": "thinking", "thinking": "", "signature": envelope.seal_text(part.signature)})
+    return blocks
 
 
-def _words(text: str) -> list[dict]:
+def _words(text: str) -> list[dict[str, Any]]:
     return [{"type": "text", "text": text}] if text else []
 
 

@@ -50,7 +50,7 @@ _UNANNOUNCED = {
 class _Block:
     """An open block: its part, the part's number, and what is owed when it ends."""
 
-    __slots__ = ("part", "number", "kind", "owed", "spoke")
+    __slots__ = ("part", "number", "kind", "owed", "spoke", "cited")
 
     def __init__(self, part: Part, number: int, owed: str):
         self.part = part
@@ -58,6 +58,8 @@ class _Block:
         self.kind = type(part)
         self.owed = owed  # arguments that came with the start, given only if no delta brings any
         self.spoke = False
+        # Citations come before the words that they are for; where those stand is known at the end.
+        self.cited: list[StreamEvent] = []
 
 
 class StreamReader:
@@ -198,8 +200,8 @@ class StreamReader:
             block.part.value |= {k: v for k, v in delta.items() if k != "type" and v is not None}
             return []
         if kind == "citations_delta":
-            return [Mark(block.number, citation=read_citation(delta.get("citation"), "delta.citation"))]
-        if kind == "signature_delta":
+            block.cited.append(Mark(block.number, citation=read_citation(delta.get("citation"), "delta.citation")))
+        elif kind == "signature_delta":
             return [Mark(block.number, signature=string(delta.get("signature"), "delta.signature"))]
         return []
 
@@ -217,7 +219,7 @@ class StreamReader:
         closed = Closed(block.number)
         if block.kind is ToolCall and not block.spoke:  # a call without arguments has empty ones
             return [Delta(block.number, block.owed or "{}"), closed]
-        return [closed]
+        return [*block.cited, closed]
 
     def _end_opaque(self, block: _Block) -> list[StreamEvent]:
         if block.owed:

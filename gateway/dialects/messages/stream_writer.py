@@ -147,7 +147,7 @@ class StreamWriter:
     def _on_opened(self, event: Opened) -> bytes:
         if event.candidate or event.index in self._lanes:
             return b""
-        part = replace(event.part) if isinstance(event.part, Reasoning) else event.part  # it will change
+        part = replace(event.part) if isinstance(event.part, Reasoning | Text) else event.part  # it will change
         self._calls = self._calls or isinstance(part, ToolCall)
         self._refused = self._refused or isinstance(part, Refusal)
         self._lanes[event.index] = lane = _Lane(part, already_said(event.index, part))
@@ -212,9 +212,11 @@ class StreamWriter:
         if isinstance(event, Delta):
             written = self._open(lane)
             return b"%s%s%s}}\n\n" % (written, lane.head, json_text.write(event.text))
-        if isinstance(lane.part, Reasoning):
+        if isinstance(lane.part, Reasoning | Text):
             lane.part.signature = event.signature or lane.part.signature
+        if isinstance(lane.part, Reasoning):
             lane.part.encrypted = event.encrypted or lane.part.encrypted
+            lane.part.dialect = event.dialect or lane.part.dialect
         citation = citation_block(event.citation) if event.citation and isinstance(lane.part, Text) else None
         if citation is None:
             return b""
@@ -248,6 +250,8 @@ class StreamWriter:
             written += _block_delta(lane.number, {"type": "signature_delta", "signature": signature})
         if lane.head:
             written += _block_stop(lane.number)
+        if isinstance(part, Text) and part.signature:
+            written += self._whole(_thinking_block(), envelope.seal_text(part.signature))
         return written + (self._whole({"type": "redacted_thinking", "data": part.encrypted}) if redacted else b"")
 
     def _whole(self, block: dict[str, Any], signature: str = "") -> bytes:

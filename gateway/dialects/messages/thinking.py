@@ -179,6 +179,8 @@ def _budgeted(prompt: Prompt, asked: ReasoningWish, able: Abilities, default_max
     if budget < _LEAST_BUDGET:
         dropped.append("reasoning")
         return Plan(None, None, ceiling)
+    if asked.budget is not None and asked.budget > 0 and asked.budget != budget:
+        dropped.append("reasoning")
     return Plan({"type": "enabled", "budget_tokens": budget} | _display(asked, able), None, ceiling)
 
 

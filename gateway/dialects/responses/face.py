@@ -14,7 +14,10 @@ KEEP_ALIVE = sse.KEEP_ALIVE
 # How a conversation shows that other dialects' proofs of thinking travel in it: sealed by us, for us.
 SEALED = b'"gateway.1.'
 
-END = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")response\.(?:completed|incomplete)\b')
+END = sse.Sign(
+    (b"response.completed", rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")response\.completed\b'),
+    (b"response.incomplete", rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")response\.incomplete\b'),
+)
 ERROR = re.compile(rb'(?:^|[\r\n])(?:event: ?|data: ?\{\s*"type"\s*:\s*")(?:error|response\.failed)\b')
 
 

@@ -112,5 +112,13 @@ def is_image(item: dict) -> bool:
 
 def logprobs(listed: Any) -> dict | None:
     """``logprobs`` of an output text in chat's shape; None when there are none."""
-    found = [entry for entry in listing(listed) if isinstance(entry, dict)]
+    found = [_with_bytes(entry) for entry in listing(listed) if isinstance(entry, dict)]
+    for entry in found:
+        if "top_logprobs" in entry:
+            entry["top_logprobs"] = [_with_bytes(mapping(other)) for other in listing(entry["top_logprobs"])]
     return {"content": found, "refusal": None} if found else None
+
+
+def _with_bytes(entry: dict) -> dict:
+    """Streams leave ``bytes`` out, which chat always says."""
+    return {"token": entry.get("token"), "bytes": None, **entry}

@@ -6,6 +6,7 @@ from typing import Any
 from gateway.dialects.responses.content_reader import AUDIO_TYPES, FILE_TYPES
 from gateway.dialects.responses.schema import DIALECT, mapping, string
 from gateway.dialects.responses.tools import namespace_of, own_name
+from gateway.dialects.translation import unsaid_extras, unsaid_opaque
 from gateway.dialects.vocabulary import (
     Citation,
     Media,
@@ -210,7 +211,7 @@ class ItemWriter:
     def _opaque(self, part: Opaque) -> list[dict]:
         if part.dialect == DIALECT and "content_part" in part.value:
             return [part.value["content_part"]]
-        self.dropped.append(f"part.{string(part.value.get('type')) or 'opaque'}")
+        self.dropped.append(unsaid_opaque(part))
         return []
 
     def _media(self, part: Media) -> list[dict]:
@@ -221,6 +222,7 @@ class ItemWriter:
         if content is None:
             self.dropped.append(f"part.{part.kind}")
             return []
+        self.dropped += unsaid_extras(part, DIALECT)
         return [self._cached(content, part)]
 
 

@@ -145,6 +145,7 @@ class ReasoningPart:
     def mark(self, mark: Mark) -> bytes:
         self._thought.signature = mark.signature or self._thought.signature
         self._thought.encrypted = mark.encrypted or self._thought.encrypted
+        self._thought.dialect = mark.dialect or self._thought.dialect
         return _NOTHING
 
     def close(self) -> bytes:

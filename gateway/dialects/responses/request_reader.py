@@ -177,7 +177,7 @@ def _read_include(value: Any, prompt: Prompt) -> None:
     value = [] if value is None else value
     if not isinstance(value, list):
         raise BadRequest("include must be a list", param="include")
-    if TEXT_LOGPROBS in value or prompt.top_logprobs:
+    if TEXT_LOGPROBS in value:
         prompt.logprobs = True
     others = [entry for entry in value if entry not in (TEXT_LOGPROBS, ENCRYPTED_REASONING)]
     if others:

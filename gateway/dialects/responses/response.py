@@ -23,6 +23,8 @@ from gateway.dialects.vocabulary import Asked, Finish, Prompt, Text
 from gateway.errors import Fault
 from gateway.usage import UPSTREAM, Usage
 
+_COMPLETED = ("completed", None)
+
 
 def begun(asked: Asked, response_id: str, created: int | None, service_tier: str | None) -> dict[str, Any]:
     """The object as it is before anything was said: ``in_progress``, no output."""
@@ -65,7 +67,9 @@ def begun(asked: Asked, response_id: str, created: int | None, service_tier: str
 
 def ended(response: dict, finish: Finish | None, output: list[dict], usage: Usage, now: int) -> dict[str, Any]:
     """The object at its end. Without *finish* nobody said why it ended: ``incomplete``, no reason."""
-    status, reason = ("incomplete", None) if finish is None else ENDINGS.get(finish.reason, ("completed", None))
+    status, reason = ("incomplete", None) if finish is None else ENDINGS.get(finish.reason, _COMPLETED)
+    if reason == "content_filter" and finish.reason == "refusal" and _declines(output):
+        status, reason = _COMPLETED
     said = {**response, "status": status, "output": output, "usage": usage_member(usage)}
     if reason is not None:
         said["incomplete_details"] = {"reason": reason}
@@ -75,6 +79,12 @@ def ended(response: dict, finish: Finish | None, output: list[dict], usage: Usag
         raw = finish.raw if finish is not None else None
         said["error"] = {"code": "server_error", "message": f"the model stopped with an error ({raw or 'unknown'})"}
     return said
+
+
+def _declines(output: list[dict]) -> bool:
+    """Whether the model said its "no" itself: that is a whole answer."""
+    contents = [item.get("content") for item in output if item.get("type") == "message"]
+    return any(part.get("type") == "refusal" for content in contents for part in listing(content))
 
 
 def failed(response: dict, fault: Fault, output: list[dict], usage: Usage) -> dict[str, Any]:

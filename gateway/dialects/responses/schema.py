@@ -42,6 +42,7 @@ ENDINGS = {
     "length": ("incomplete", "max_output_tokens"),
     "context_length": ("incomplete", "max_output_tokens"),
     "content_filter": ("incomplete", "content_filter"),
+    "refusal": ("incomplete", "content_filter"),  # by a classifier, unless the model says it
     "pause": ("incomplete", None),
     "error": ("failed", None),
 }

@@ -62,7 +62,7 @@ def test_a_reply_of_its_own_comes_back_equal(name):
         ("stop", "completed", None),
         ("stop_sequence", "completed", None),
         ("tool_calls", "completed", None),
-        ("refusal", "completed", None),
+        ("refusal", "incomplete", "content_filter"),
         ("length", "incomplete", "max_output_tokens"),
         ("context_length", "incomplete", "max_output_tokens"),
         ("content_filter", "incomplete", "content_filter"),

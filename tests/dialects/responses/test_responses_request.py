@@ -45,8 +45,9 @@ def test_the_model_may_come_from_outside_the_document():
 
 
 def test_what_codex_sends_loses_nothing_in_name():
-    """Its include, store and cache key must not turn up in x-gateway-dropped of each call."""
-    assert read_request(load("own_request", "codex")["document"]).rest == {}
+    """Its include, store and cache key must not turn up in x-gateway-dropped of each call. (It gives
+    a phase back only to the models that gave it one.)"""
+    assert read_request(load("own_request", "codex")["document"]).rest == {"input.phase": True}
 
 
 def test_fields_name_members_that_are_read():
