@@ -1,0 +1,1 @@
+"""The gateway beside nginx and LiteLLM, under the same load, in one run. See README.md."""
