@@ -38,13 +38,13 @@ class Account:
         if self.first_event is None:
             self.first_event = time.monotonic() - self.call.started
 
-    def failed(self, error: GatewayError) -> None:
-        """Note how the call ended; the first word counts."""
+    def failed(self, error: GatewayError, outcome: str = "") -> None:
+        """Note how the call ended (as *outcome*, if that says more); the first word counts."""
         if not self.outcome:
             if isinstance(error, ClientGone) or self.watch.gone:
                 self.outcome = CLIENT_CLOSED
             else:
-                self.outcome = REFUSED if isinstance(error, ClientError) else FAILED
+                self.outcome = outcome or (REFUSED if isinstance(error, ClientError) else FAILED)
             self.status = self.status or error.status
             self.error = error.fault.code or ""
 

@@ -16,6 +16,7 @@ from gateway.plugin_manager import ask
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+_NOBODY = ipaddress.ip_address("0.0.0.0")
 
 
 def authenticate(gateway: Gateway, inbound: Inbound) -> Principal:
@@ -73,17 +74,15 @@ def without_key(query: str) -> str:
 
 def client_address(peer: str, headers: Mapping[str, str], trusted: Iterable[Any]) -> Address | None:
     """The client's own address. X-Forwarded-For is believed as far as trusted proxies wrote it:
-    read from the right, the first address that is no trusted proxy's is the client's. None when
-    the peer is a Unix socket without any such header."""
+    read from the right, the first address that is no trusted proxy's is the client's, and what
+    cannot be read is nobody's. None when the peer is a Unix socket without any such header."""
     networks = list(trusted) or list(_LOOPBACK)
     address = _parse(peer)
     if address is not None and not _within(address, networks):
         return address
-    for text in reversed(headers.get("x-forwarded-for", "").split(",")):
-        hop = _parse(text.strip())
-        if hop is None:
-            break
-        address = hop
+    forwarded = headers.get("x-forwarded-for", "").strip()
+    for text in reversed(forwarded.split(",") if forwarded else ()):
+        address = hop = _parse(text.strip()) or _NOBODY
         if not _within(hop, networks):
             break
     return address

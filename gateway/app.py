@@ -5,6 +5,7 @@ endpoints.py is the table.
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from gateway.errors import BadRequest, Fault, GatewayError, NotFound
 from gateway.headers import Headers, sane_id
 from gateway.last_good import LastGood
 from gateway.loading import Gateway
+from gateway.pages import Page, look_at
 from gateway.relay import Reply, serve
 from gateway.reloading import Current
 
@@ -32,28 +34,31 @@ log = logging.getLogger("gateway.app")
 _ANY_BODY = frozenset({"images", "audio", "files", "batches"})
 
 
+class _OneView(Flask):
+    """Flask for one view: there are no URLs to be matched, so none of the work for it is done."""
+
+    def create_url_adapter(self, request: Any) -> None:
+        return None
+
+    def dispatch_request(self) -> Response:
+        return _respond(self.extensions["gateway"].gateway)
+
+
 def create_app(config: Path, last_good: LastGood | None = None) -> Flask:
     """The application for the configuration file *config*. Raises ConfigError.
 
     ``app.extensions["gateway"]`` is the Current configuration, whose ``reload()`` exchanges it.
     """
-    current = Current(Path(config), last_good)
     # No static folder, no templates, no session: nothing but the one view.
-    app = Flask("gateway", static_folder=None, template_folder=None)
-    app.extensions["gateway"] = current
-
-    def view(path: str = "") -> Response:
-        return _respond(current.gateway)
-
-    app.view_functions["any"] = view
-    for rule in ("/", "/<path:path>"):  # rules without methods take all: a wrong one is ours to refuse
-        app.url_map.add(app.url_rule_class(rule, endpoint="any"))
-    app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = False
+    app = _OneView("gateway", static_folder=None, template_folder=None)
+    app.extensions["gateway"] = Current(Path(config), last_good)
     return app
 
 
 def _respond(gateway: Gateway) -> Response:
+    # Others first: a client that asks again at once, of an upstream that answers at once, would
+    # otherwise never wait, and keep a worker's greenlets from each other.
+    time.sleep(0)
     environ = request.environ
     headers = _headers(environ)
     path = environ["PATH_INFO"]
@@ -64,9 +69,13 @@ def _respond(gateway: Gateway) -> Response:
         return _front(request_id)
     dialect, call = endpoints.error_dialect(path, headers), None
     try:
+        page = gateway.pages.get(path)
+        if page is not None:
+            return _page(gateway, page, path, headers, request_id)
         endpoint = find_endpoint(environ["REQUEST_METHOD"], path, headers)
         dialect = endpoint.dialect
-        principal, address = _principal(gateway, path, headers, environ)
+        inbound = _inbound(gateway, path, headers, environ)
+        principal, address = authenticate(gateway, inbound), inbound.address
         if endpoint.operation == MODELS:
             return _models(gateway, endpoint, principal, request_id)
         call = _call(gateway, endpoint, request_id, headers, environ)
@@ -93,12 +102,18 @@ def _headers(environ: Mapping[str, Any]) -> Headers:
     return headers
 
 
-def _principal(gateway: Gateway, path: str, headers: Headers, environ: Mapping[str, Any]) -> tuple[Principal, Any]:
+def _inbound(gateway: Gateway, path: str, headers: Headers, environ: Mapping[str, Any]) -> Inbound:
     peer = environ.get("REMOTE_ADDR", "")
     address = client_address(peer, headers, gateway.settings.trusted_proxies)
     given = credentials(headers, environ.get("QUERY_STRING", ""))
-    inbound = Inbound(environ["REQUEST_METHOD"], path, headers, address, given)
-    return authenticate(gateway, inbound), address
+    return Inbound(environ["REQUEST_METHOD"], path, headers, address, given)
+
+
+def _page(gateway: Gateway, page: Page, path: str, headers: Headers, request_id: str) -> Response:
+    inbound = _inbound(gateway, path, headers, request.environ)
+    authenticate(gateway, inbound)
+    status, shown, body = look_at(page, inbound)
+    return Response(body, status, [*shown, ("x-request-id", request_id)])
 
 
 def _call(gateway: Gateway, endpoint: Endpoint, request_id: str, headers: Headers, environ: Mapping[str, Any]) -> Call:

@@ -26,7 +26,7 @@ from gateway.upstream_request import apply_edits, authorize, build_request
 MOST_HELD = 1024 * 1024  # a whole reply up to this size is read before it is passed on
 _MOST_ERROR = 1024 * 1024
 _MOST_TRANSLATED = 64 * 1024 * 1024
-_ERROR_DOCUMENT = re.compile(rb'\s*\[?\s*\{\s*"error"\s*:\s*[{"]')
+_ERROR_DOCUMENT = re.compile(rb'\s*(?:\[\s*)?\{\s*"error"\s*:\s*[{"]')
 
 _ANSWERS = frozenset({GENERATE, COMPACT})
 
@@ -171,11 +171,11 @@ class Try:
             size += len(piece)
             whole = splitter.feed(piece) if piece else splitter.rest()
             read.append(whole)
-            found = sse.events(whole)
-            if found:
-                fault = self._face.event_fault(found[0])
+            found = sse.first_event(whole)
+            if found is not None:
+                fault = self._face.event_fault(found)
                 if fault is not None:
-                    raise ChannelAnswered(fault)
+                    raise ChannelAnswered(fault, answer.headers, b"", found.data)
             if not piece and not found:
                 raise ChannelFailed("the channel's stream is empty", code="upstream_empty")
             if found or size > MOST_HELD:
@@ -193,4 +193,4 @@ class Try:
         fault: Fault = self._face.read_error(status, document)
         # Only a document in the client's own dialect can be shown as it came.
         shown = data if document is not None and self._interpreter is None else b""
-        return ChannelAnswered(fault, answer.headers, shown)
+        return ChannelAnswered(fault, answer.headers, shown, data)

@@ -18,15 +18,21 @@ COMMANDS = ("serve", "check", "schema", "plugins", "models")
 
 
 class LazyGroup(click.Group):
-    """Finds a command in the module of its name."""
+    """Finds a command in the module of its name, or among those that plugins add."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *super().list_commands(ctx)]
+        try:
+            return [*COMMANDS, *self._added().list_commands(ctx)]
+        except ConfigError:  # a broken file must not take `gateway --help` away
+            return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in COMMANDS:
             return importlib.import_module(f"gateway.commands.{name}").command
-        return super().get_command(ctx, name)
+        return self._added().get_command(ctx, name)
+
+    def _added(self) -> click.Group:
+        return importlib.import_module("gateway.commands.added").added_commands(COMMANDS)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -155,14 +155,15 @@ class ChannelTimeout(ChannelFailed):
 
 class ChannelAnswered(ChannelFailed):
     """The channel answered with a failure of its own; ``fault`` keeps its words, ``headers`` and
-    ``document`` (JSON bytes, empty if it sent none) its answer as it came."""
+    ``body`` its answer as it came, ``document`` what of it the client may be shown (if it can)."""
 
-    def __init__(self, fault: Fault, headers: Sequence[tuple[str, str]] = (), document: bytes = b""):
+    def __init__(self, fault: Fault, headers: Sequence[tuple[str, str]] = (), document: bytes = b"", body: bytes = b""):
         super().__init__(fault.message)
         self.status = fault.status
         self.fault = fault
         self.headers = headers
         self.document = document
+        self.body = body
 
 
 class StreamCut(ChannelFailed):

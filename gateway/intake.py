@@ -3,14 +3,13 @@
 import mmap
 import re
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from gateway import json_edit, json_text
 from gateway.bodies import FileBody, JsonBody
 from gateway.errors import BadRequest, BodyTooLarge, UnsupportedMedia
-from gateway.unpacking import UNPACKERS
+from gateway.unpacking import UNPACKERS, NotUnpackable, Unpacker
 
 _PIECE = 64 * 1024
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
@@ -33,15 +32,15 @@ def read_json(stream: Any, content_type: str, encoding: str, limit: int, length:
 def read_file(stream: Any, content_type: str, encoding: str, limit: int, length: int | None = None) -> FileBody:
     """A body of any type, kept on disk. Raises as read_json does."""
     file = tempfile.TemporaryFile()
-    length = 0
+    size = 0
     try:
         for piece in _unpacked(_pieces(stream, limit, length), encoding, limit):
-            length += file.write(piece)
+            size += file.write(piece)
         file.flush()
     except BaseException:
         file.close()
         raise
-    return FileBody(file, length, content_type)
+    return FileBody(file, size, content_type)
 
 
 def is_json(content_type: str) -> bool:
@@ -72,17 +71,25 @@ def form_field(body: FileBody, name: str) -> tuple[str, tuple[int, int]] | None:
     boundary = b"--" + (found[1] or found[2]).encode("latin-1")
     line = rb"(?:[^\r\n]+\r\n)*"
     wanted = rb'[Cc]ontent-[Dd]isposition:[^\r\n]*;\s*name="?%s"?(?=[;\r\s])[^\r\n]*\r\n' % re.escape(name.encode())
+    pattern = re.compile(re.escape(boundary) + rb"\r\n" + line + rb"?" + wanted + line + rb"\r\n")
     with mmap.mmap(body.file.fileno(), body.length, access=mmap.ACCESS_READ) as view:
-        part = re.search(re.escape(boundary) + rb"\r\n" + line + rb"?" + wanted + line + rb"\r\n", view)
-        if part is None:
+        found_at = []
+        for part in pattern.finditer(view):
+            end = view.find(b"\r\n" + boundary, part.end())
+            if end < 0 or end - part.end() > _LONGEST_FIELD:
+                raise BadRequest(f"the multipart form's field {name!r} is too long or does not end", param=name)
+            found_at.append((part.end(), end))
+        if len(found_at) > 1:  # parsers differ in which of them holds
+            raise BadRequest(f"the multipart form has the field {name!r} twice", param=name)
+        if not found_at:
             return None
-        end = view.find(b"\r\n" + boundary, part.end())
-        if end < 0 or end - part.end() > _LONGEST_FIELD:
-            raise BadRequest(f"the multipart form's field {name!r} is too long or does not end", param=name)
-        return view[part.end() : end].decode("utf-8", "replace"), (part.end(), end)
+        start, end = found_at[0]
+        return view[start:end].decode("utf-8", "replace"), (start, end)
 
 
 def _pieces(stream: Any, limit: int, length: int | None) -> Iterator[bytes]:
+    if length is not None and length > limit:  # said before it is sent
+        raise BodyTooLarge(f"the body is larger than {limit} bytes")
     size = 0
     while piece := _read(stream):
         size += len(piece)
@@ -109,14 +116,15 @@ def _unpacked(pieces: Iterator[bytes], encoding: str, limit: int) -> Iterator[by
     return _bounded(pieces, UNPACKERS[encoding](), limit)
 
 
-def _bounded(pieces: Iterator[bytes], unpack: Callable[[bytes, int], bytes], limit: int) -> Iterator[bytes]:
+def _bounded(pieces: Iterator[bytes], unpacker: Unpacker, limit: int) -> Iterator[bytes]:
     size = 0
-    for piece in pieces:
-        try:
-            plain = unpack(piece, limit + 1 - size)
-        except (ValueError, OSError, EOFError, zlib.error, RuntimeError) as error:
-            raise BadRequest(f"the body cannot be unpacked ({type(error).__name__})") from None
-        size += len(plain)
-        if size > limit:
-            raise BodyTooLarge(f"the unpacked body is larger than {limit} bytes")
-        yield plain
+    try:
+        for piece in pieces:
+            plain = unpacker.feed(piece, limit + 1 - size)
+            size += len(plain)
+            if size > limit:
+                raise BodyTooLarge(f"the unpacked body is larger than {limit} bytes")
+            yield plain
+        unpacker.end()
+    except NotUnpackable as error:
+        raise BadRequest(f"the body cannot be unpacked: {error}") from None

@@ -16,12 +16,14 @@ from gateway.config.document import Complaints, read_document, read_text
 from gateway.config.settings import ChannelSettings, ProviderSettings, Settings
 from gateway.domain import Channel, Provider
 from gateway.errors import ConfigError, PluginError
+from gateway.pages import Page, collect_pages
 from gateway.plugin_manager import SHIPPED, Plugin, Plugins, Source, ask, find_plugins, load_plugin
 from gateway.routing import Router
 from gateway.transport import Transport
 
 log = logging.getLogger("gateway.loading")
 
+_VENDORS = SHIPPED / "providers" / "vendors.yaml"
 # Built into the road as plugins: used whenever the section of the settings that needs them is there.
 _IMPLIED = {"keys": "client_keys"}
 # Plugins of later versions. Naming one is no mistake: it warns, and has no effect yet.
@@ -41,6 +43,7 @@ class Gateway:
     router: Router
     transport: Transport
     warnings: tuple[str, ...]
+    pages: dict[str, Page]
 
 
 def load(path: Path, text: str | None = None) -> Gateway:
@@ -65,7 +68,9 @@ def load(path: Path, text: str | None = None) -> Gateway:
         _check_by(plugin, settings, complaints)
     complaints.raise_any()
     router = Router(channels, settings.routes)
-    return Gateway(path, text, settings, channels, plugins, owners, router, Transport(), tuple(complaints.warnings))
+    pages = collect_pages(plugins.on("register_pages"))
+    warnings = tuple(complaints.warnings)
+    return Gateway(path, text, settings, channels, plugins, owners, router, Transport(), warnings, pages)
 
 
 def _check_by(plugin: Plugin, settings: Settings, complaints: Complaints) -> None:
@@ -112,8 +117,9 @@ def _providers(
 def _register(plugin: Plugin, known: dict[str, Provider], owners: dict[str, Plugin], taken: set[str]) -> None:
     def register(provider: Provider) -> None:
         owner = owners.get(provider.name)
-        if owner is not None or provider.name in taken:
-            other = owner.source.origin if owner else "`providers:` in the configuration"
+        if provider.name in known:  # a vendor's traffic and keys are not taken over by a slip
+            declared = "`providers:` in the configuration" if provider.name in taken else str(_VENDORS)
+            other = owner.source.origin if owner else declared
             text = f"two providers are called {provider.name!r}: {other} and {plugin.source.origin}"
             raise ConfigError([text])
         known[provider.name] = provider
@@ -130,9 +136,8 @@ def _register(plugin: Plugin, known: dict[str, Provider], owners: dict[str, Plug
 
 def shipped_providers() -> dict[str, Provider]:
     """The vendors that are data only (plugins/providers/vendors.yaml)."""
-    path = SHIPPED / "providers" / "vendors.yaml"
-    complaints = Complaints(str(path))
-    declared = Checker(complaints).read(dict[str, ProviderSettings], read_document(read_text(path), {}, complaints))
+    complaints = Complaints(str(_VENDORS))
+    declared = Checker(complaints).read(dict[str, ProviderSettings], read_document(read_text(_VENDORS), {}, complaints))
     complaints.raise_any()
     return {name: _declared(name, settings) for name, settings in declared.items()}
 

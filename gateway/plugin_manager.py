@@ -154,12 +154,20 @@ def _with_options(module: Any, source: Source, options: Options | None, complain
     if factory is None:
         return module
     if kind is None:
-        return factory()
-    line = options.line if options else 1
+        return _made(factory, source)
+    line = (options.line if options is not None else 0) or 1
     node = Node(line, dict(options or {}))
     values = Checker(complaints).read(kind, node, f"plugins.{source.name}")
     complaints.raise_any()
-    return factory(values)
+    return _made(factory, source, values)
+
+
+def _made(factory: Any, source: Source, *options: Any) -> Any:
+    try:
+        return factory(*options)
+    except Exception as error:
+        log.exception("plugin %s could not be made", source.name)
+        raise ConfigError([f"plugin {source.name!r} ({source.origin}) cannot be made: {error!r}"]) from None
 
 
 def _refuse_defaults(function: Any, hook: str, source: Source) -> None:

@@ -40,6 +40,7 @@ def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:
         account.close()
         raise
     except BaseException:
+        account.failed(GatewayError("the gateway failed", code="internal_error"))
         account.close()
         raise
 
@@ -158,12 +159,14 @@ def _verdict(gateway: Gateway, candidate: Candidate, error: ChannelFailed) -> st
         return "retry"
     plugin = gateway.provider_plugins.get(candidate.channel.provider.name)
     if plugin is not None and "classify_failure" in plugin.hooks:
-        response = UpstreamReply(error.status, Headers(error.headers), error.document)
+        response = UpstreamReply(error.status, Headers(error.headers), error.body)
         word = ask(plugin, "classify_failure", channel=candidate.channel, response=response)
         if word in ("retry", "bad_key", "fatal"):
             return word
+        if word == "ok":  # nothing another channel could do better
+            return "fatal"
         if isinstance(word, int | float) and not isinstance(word, bool):
             return "retry"
-    if error.status in BAD_KEY:
+    if error.status in BAD_KEY or error.status == 429:  # limits, too, are often a key's own
         return "bad_key"
     return "retry" if error.status in _RETRIED else "fatal"

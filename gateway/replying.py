@@ -12,6 +12,7 @@ from gateway.domain import COMPLETE, Call, UpstreamReply
 from gateway.errors import ChannelAnswered, StreamCut, with_status
 from gateway.interpreter import wants_array
 from gateway.loading import Gateway
+from gateway.plugin_filter import PluginFilter
 from gateway.plugin_manager import ask
 from gateway.stream import Stream, bytes_of, events_of, waiting_for
 from gateway.usage_tap import UsageTap
@@ -83,7 +84,7 @@ class Replier:
         would read as if its own were wrong.
         """
         if error.status in BAD_KEY:
-            text = f"the channel refused the gateway's key: {error.fault.message}"
+            text = f"the channel refused the gateway's key: {self._without_keys(error.fault.message)}"
             error.fault, error.status = with_status(error.fault, 502, text), 502
             raise error
         call, account = self._call, self._account
@@ -97,6 +98,14 @@ class Replier:
         account.close()
         return Reply(error.status, headers, document)
 
+    def _without_keys(self, text: str) -> str:
+        """Vendors like to repeat the key that they refuse."""
+        for channel in self._gateway.channels:
+            if channel.name == self._account.channel:
+                for key in channel.keys:
+                    text = text.replace(key.reveal(), "***")
+        return text
+
     def events(self, ready: Ready) -> Generator[bytes, None, None]:
         """The events of *ready*: as they came, through the provider plugin's filter, translated."""
         channel, filters = ready.candidate.channel, []
@@ -105,7 +114,7 @@ class Replier:
             filters.append(UsageTap(plugin, channel, self._account))
         if plugin is not None and "rewrite_stream" in plugin.hooks:
             own = ask(plugin, "rewrite_stream", call=self._call, channel=channel)
-            filters += [own] if own is not None else []
+            filters += [PluginFilter(plugin, own)] if own is not None else []
         if ready.interpreter is not None:
             filters.append(ready.interpreter.stream_filter())
             self._broken = filters[-1].broken

@@ -62,7 +62,7 @@ class Router:
                 fit.append(Candidate(channel, model, reason, dialect, translated=True))
         if not fit and not any(item.reason == "disabled" for item in left_out):
             raise BadRequest(_nobody_speaks(wanted, left_out), code="unsupported_operation")
-        if wanted.model not in self._routes:
+        if len(fit) > 1 and wanted.model not in self._routes:
             fit = _ordered(fit, bool(wanted.model), random.Random(seed))
         return Route(fit, left_out)
 
@@ -111,12 +111,12 @@ def _once(found: list[tuple[Channel, str, str]]) -> list[tuple[Channel, str, str
 
 
 def _why_not(channel: Channel, wanted: Wanted) -> str:
+    if not channel.offers(wanted.dialect, wanted.operation) and wanted.operation not in _TRANSLATABLE:
+        return f"does not offer {wanted.operation} in {wanted.dialect}"
     if not channel.settings.enabled:
         return "disabled"
     if wanted.channel and channel.name != wanted.channel:
         return f"the client asked for channel {wanted.channel!r}"
-    if not channel.offers(wanted.dialect, wanted.operation) and wanted.operation not in _TRANSLATABLE:
-        return f"does not offer {wanted.operation} in {wanted.dialect}"
     return ""
 
 

@@ -8,12 +8,13 @@ SIGHUP does not replace workers: each one exchanges its configuration in place, 
 has to end for it.
 """
 
+import _thread
 import contextlib
+import gc
 import importlib
 import logging
 import re
 import signal
-import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _STATUS = {
     "ExpectationFailed": (417, "Expectation Failed"),
 }
 _KEY = re.compile(r"([?&]key=)[^&\s\"]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class ScrubbingLogger(Logger):
@@ -45,7 +47,12 @@ class ScrubbingLogger(Logger):
 
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
         atoms = super().atoms(resp, req, environ, request_time)
-        return {name: _KEY.sub(r"\1***", value) if isinstance(value, str) else value for name, value in atoms.items()}
+        return {name: _scrubbed(value) if isinstance(value, str) else value for name, value in atoms.items()}
+
+
+def _scrubbed(text: str) -> str:
+    """Without keys, and on one line: a path may hold (encoded) line ends, which would forge lines."""
+    return _CONTROL.sub("?", _KEY.sub(r"\1***", text))
 
 
 class _Scrub(logging.Filter):
@@ -68,7 +75,8 @@ def refuse_politely(worker: Any) -> None:
             return
         status, reason = _STATUS.get(type(exc).__name__, (400, "Bad Request"))
         request_id = f"req_{uuid.uuid4().hex}"
-        worker.log.warning("%s refused (%d): %s", request_id, status, exc)
+        # The error quotes what could not be read, which may hold a key: its name has to do.
+        worker.log.warning("%s refused (%d): %s", request_id, status, type(exc).__name__)
         error = {
             "type": "invalid_request_error", "code": status, "message": f"{reason}: the request cannot be read",
             "param": None, "status": "INVALID_ARGUMENT",
@@ -94,11 +102,32 @@ def hold_reload(server: Any) -> None:
     server.handle_hup = handle_hup
 
 
+def stop_listening(worker: Any) -> None:
+    """In a gthread worker: close the door before the last guests leave, as gevent's does. While it
+    is open the kernel takes connections in that nobody will ever serve."""
+    usual = getattr(worker, "set_accept_enabled", None)
+    if usual is None:
+        return
+
+    def set_accept_enabled(enabled: bool) -> None:
+        usual(enabled)
+        if not worker.alive:
+            for listener in worker.sockets:
+                listener.close()
+
+    worker.set_accept_enabled = set_accept_enabled
+
+
 def prepare(worker: Any) -> None:
     """In a worker: reload on SIGHUP, and when the file changes if it says so; refuse politely."""
     refuse_politely(worker)
+    stop_listening(worker)
+    # What was loaded so far stays. Looking for garbage among it holds all streams up for 50 ms.
+    gc.collect()
+    gc.freeze()
     current = worker.wsgi.extensions["gateway"]
-    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=current.reload, daemon=True).start())
+    # Not threading.Thread: its start() waits, which no signal handler may that gevent's hub runs.
+    signal.signal(signal.SIGHUP, lambda *_: _thread.start_new_thread(current.reload, ()))
     current.watch()
 
 

@@ -36,6 +36,19 @@ def last_end(buffer: bytes) -> int:
     return end
 
 
+class Sign:
+    """What to look for in a stream's bytes: any of some patterns, each with a word that is in all
+    that it matches. The word is looked for first, which is some twenty times as fast."""
+
+    __slots__ = ("_patterns",)
+
+    def __init__(self, *patterns: tuple[bytes, bytes]):
+        self._patterns = [(word, re.compile(pattern)) for word, pattern in patterns]
+
+    def seen(self, whole: bytes) -> bool:
+        return any(word in whole and pattern.search(whole) for word, pattern in self._patterns)
+
+
 class Splitter:
     """Cuts bytes, however they arrive, into whole events.
 
@@ -100,6 +113,18 @@ def events(whole: bytes) -> list[Event]:
         if event is not None:
             found.append(event)
     return found
+
+
+def first_event(whole: bytes) -> Event | None:
+    """The first of ``events(whole)``; the others are not looked at."""
+    start = 0
+    while start < len(whole):
+        found = _EVENT_END.search(whole, start)
+        event = parse_event(whole[start : found.start() if found else len(whole)])
+        if event is not None or found is None:
+            return event
+        start = found.end()
+    return None
 
 
 def parse_event(block: bytes) -> Event | None:

@@ -6,6 +6,7 @@ that ends without the last chunk.
 """
 
 import errno
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
@@ -18,8 +19,16 @@ from gateway.domain import COMPLETE, FAILED, GENERATE, TRUNCATED
 from gateway.errors import ChannelTimeout, ClientGone, GatewayError, StreamCut
 from gateway.upstream_body import Silence
 
+log = logging.getLogger("gateway.stream")
+
 # An event larger than this is passed on while it still arrives, instead of being held until whole.
 _LARGE_EVENT = 256 * 1024
+_LONGEST_SIGN = 64  # of an ending that may be cut in two there
+
+
+# After so many pieces others get their turn: where the next piece is always there already, nothing
+# ever waits, and a greenlet that does not wait keeps its worker to itself.
+_TURN = 16
 
 
 class Abort(ConnectionResetError):
@@ -55,15 +64,25 @@ class Stream:
         """Passes pieces on; a failure becomes an error event and a broken connection."""
         account = self._account
         try:
-            for piece in pieces:
+            for number, piece in enumerate(pieces, 1):
                 account.bytes_out += len(piece)
                 yield piece
+                if not number % _TURN:
+                    time.sleep(0)
         except GatewayError as failure:
             error = ClientGone("the client closed its connection") if account.watch.gone else failure
-            if isinstance(error, StreamCut | ChannelTimeout) and account.first_event is not None:
-                account.ended(TRUNCATED)
-            account.failed(error)
+            cut = isinstance(error, StreamCut | ChannelTimeout) and account.first_event is not None
+            account.failed(error, TRUNCATED if cut else "")
             if self._error_event is not None and not isinstance(error, ClientGone):
+                yield self._error_event(error.fault, account.call.id)
+            raise Abort from None
+        except Abort:
+            raise
+        except Exception:
+            log.exception("the answer to %s failed unexpectedly", account.call.id)
+            error = GatewayError("the gateway failed; its log has the details", code="internal_error")
+            account.failed(error)
+            if self._error_event is not None:
                 yield self._error_event(error.fault, account.call.id)
             raise Abort from None
         account.ended(COMPLETE)
@@ -79,26 +98,28 @@ def events_of(
     when it went silent or took too long.
     """
     splitter = sse.Splitter()
-    feed, receive, ended = splitter.feed, ready.answer.body.receive, face.END.search
+    feed, receive, ended = splitter.feed, ready.answer.body.receive, face.END.seen
     comment, every = keep_alive
     clock = _Clock(ready.candidate.channel.timeouts, every, ready.ends_at)
     mid_event = over = False
-    last = b""
+    last = before = b""  # before: the end of what has left of an event that is not whole yet
     piece = ready.first
     account.began()
     while piece:
         whole = feed(piece)
         if whole:
             mid_event = False
-            over = over or bool(ended(whole))
-            last = whole
+            over = over or ended(before + whole)
+            last, before = whole, b""
             for each in filters:
                 whole = each.feed(whole)
-            if whole:
-                yield whole
+            yield whole  # also when a filter left nothing of it: the headers go with the first piece
         elif splitter.held > _LARGE_EVENT and not filters:
             mid_event = True
-            yield splitter.overflow()
+            large = splitter.overflow()
+            over = over or ended(before + large)
+            before = large[-_LONGEST_SIGN:]
+            yield large
         while True:
             try:
                 piece = b"" if ready.whole else receive(clock.wait)
@@ -110,6 +131,9 @@ def events_of(
             except StreamCut:
                 if mid_event:
                     yield b"\n\n"  # so that the error event stands alone
+                elif face.ERROR.search(last):  # the upstream has said why: there is nothing to add
+                    yield from _last(b"", face, filters, account, over, True)
+                    raise Abort from None
                 raise
         clock.heard()
     failed = bool(face.ERROR.search(last))
@@ -120,7 +144,7 @@ def _last(
     rest: bytes, face: Any, filters: Sequence[Any], account: Account, over: bool, failed: bool
 ) -> Iterator[bytes]:
     """What is left when the upstream has ended, and whether that was an ending."""
-    over = over or bool(face.END.search(rest))
+    over = over or face.END.seen(rest)
     failed = failed or bool(face.ERROR.search(rest))
     if account.watch.gone:
         raise ClientGone("the client closed its connection")

@@ -19,7 +19,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 import urllib3
@@ -32,7 +32,7 @@ from gateway.bodies import FileBody, JsonBody
 from gateway.departures import Watch
 from gateway.dialects.vocabulary import Media
 from gateway.domain import Channel, UpstreamRequest
-from gateway.errors import BadRequest, ChannelTimeout, ChannelUnreachable
+from gateway.errors import BadRequest, ChannelTimeout, ChannelUnreachable, ClientGone
 from gateway.fetching import fetch
 from gateway.response_head import Head, HeadReader
 from gateway.upstream_body import Answer, PlainBody, SocketBody
@@ -184,11 +184,9 @@ class ChannelAdapter(HTTPAdapter):
         """Done once, in the channel's SSLContext, instead of once a connection."""
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
-        # The inherited one also parses cookies and guesses an encoding; nobody here asks for them.
-        response = requests.Response()
-        response.status_code = resp.status
-        response.raw = resp
-        return response
+        # Nobody here needs a requests.Response, which makes a cookie jar with a lock to begin with;
+        # only the `responses` library, in the network's place, does.
+        return resp if isinstance(resp, _Begun) else super().build_response(req, resp)
 
     def _open_pool(self, origin: str) -> Any:
         parts = urlsplit(origin)
@@ -201,7 +199,10 @@ class ChannelAdapter(HTTPAdapter):
         if parts.scheme == "https":
             keywords["ssl_context"] = self._tls_context()
         proxy = self._channel.settings.proxy
-        manager = urllib3.ProxyManager(proxy, **keywords) if proxy else urllib3.PoolManager(**keywords)
+        if proxy:
+            manager = urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **keywords)
+        else:
+            manager = urllib3.PoolManager(**keywords)
         manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
         return manager.connection_from_host(parts.hostname, parts.port, parts.scheme)
 
@@ -215,6 +216,12 @@ class ChannelAdapter(HTTPAdapter):
                 context.load_cert_chain(tls.cert, tls.key)
             self._context = context
         return self._context
+
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    """Who we are to a proxy whose address names a user."""
+    user = urlsplit(proxy).netloc.rpartition("@")[0]
+    return dict(urllib3.make_headers(proxy_basic_auth=unquote(user))) if user else {}
 
 
 def _in_process_connection(respond: Any) -> type:
@@ -286,8 +293,10 @@ class Transport:
             _task.watch = watch
             try:
                 response = adapter.send(prepared, stream=True, timeout=timeout, proxies=proxies)
-                return _answer(response.raw, watch)
+                return _answer(response, watch)
             except StaleConnection:
+                if watch.gone:  # it was closed from here, and did see the request
+                    raise ClientGone("the client closed its connection") from None
                 continue  # every kept connection is tried at most once: it is closed by now
             except HeadersPending as pending:
                 return Pending(pending, watch)
@@ -355,10 +364,10 @@ def _read_head(sock: Any, reader: HeadReader) -> Head:
     raise http.client.RemoteDisconnected("the upstream closed the connection without an answer")
 
 
-def _answer(raw: Any, watch: Watch) -> Answer:
-    if isinstance(raw, _Begun):
-        return Answer(raw.status, raw.head.headers, SocketBody(raw.sock, raw.head, watch, raw.release))
-    # No connection of ours: the `responses` library stands in for the network.
+def _answer(begun: Any, watch: Watch) -> Answer:
+    if isinstance(begun, _Begun):
+        return Answer(begun.status, begun.head.headers, SocketBody(begun.sock, begun.head, watch, begun.release))
+    raw = begun.raw  # no connection of ours: the `responses` library stands in for the network
     return Answer(raw.status, list(raw.headers.items()), PlainBody(raw))
 
 

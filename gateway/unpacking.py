@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 try:
     import brotli
@@ -12,42 +13,103 @@ try:
 except ImportError:
     zstandard = None
 
-Unpack = Callable[[bytes, int], bytes]  # (packed piece, most bytes wanted) -> plain piece
-
 _STEP = 256
 
 
-def _zlib(window: int) -> Callable[[], Unpack]:
-    def opener() -> Unpack:
-        unpacker = zlib.decompressobj(window)
-
-        def unpack(piece: bytes, most: int) -> bytes:
-            # What would exceed *most* stays packed; the caller refuses the body anyway then.
-            return unpacker.decompress(piece, most)
-
-        return unpack
-
-    return opener
+class NotUnpackable(ValueError):
+    """The bytes are not what their Content-Encoding says, or end too early."""
 
 
-def _in_steps(unpack: Callable[[bytes], bytes]) -> Unpack:
-    """For libraries without a limit of their own: fed in small steps, a bomb of a thousandfold
-    shows after a few of them."""
+class _Zlib:
+    """gzip (window 31) or zlib (15)."""
 
-    def bounded(piece: bytes, most: int) -> bytes:
+    def __init__(self, window: int):
+        self._inner = zlib.decompressobj(window)
+
+    @property
+    def over(self) -> bool:
+        return self._inner.eof
+
+    def take(self, data: bytes, most: int) -> tuple[bytes, bytes]:
+        # What would exceed *most* stays packed; the caller refuses the body anyway then.
+        return self._inner.decompress(data, most), self._inner.unused_data
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self._inner = brotli.Decompressor()
+
+    @property
+    def over(self) -> bool:
+        return self._inner.is_finished()
+
+    def take(self, data: bytes, most: int) -> tuple[bytes, bytes]:
+        # A few hundred bytes may hold gigabytes: the limit has to be the library's own.
+        return self._inner.process(data, output_buffer_limit=most), b""
+
+
+class _Zstd:
+    """Has no limit of its own: fed in small steps (each makes 8 MB at most), a bomb shows after a few."""
+
+    def __init__(self) -> None:
+        self._inner = zstandard.ZstdDecompressor().decompressobj()
+
+    @property
+    def over(self) -> bool:
+        return self._inner.eof
+
+    def take(self, data: bytes, most: int) -> tuple[bytes, bytes]:
         plain: list[bytes] = []
-        for start in range(0, len(piece), _STEP):
-            plain.append(unpack(piece[start : start + _STEP]))
+        for start in range(0, len(data), _STEP):
+            plain.append(self._inner.decompress(data[start : start + _STEP]))
             most -= len(plain[-1])
+            if self.over:
+                return b"".join(plain), self._inner.unused_data + data[start + _STEP :]
             if most < 0:
                 break
+        return b"".join(plain), b""
+
+
+class Unpacker:
+    """Unpacks one body, piece by piece. *open_member* begins anew where the format lets several
+    packed members stand in a row (*several*)."""
+
+    def __init__(self, open_member: Callable[[], Any], several: bool):
+        self._open = open_member
+        self._several = several
+        self._member: Any = None
+
+    def feed(self, piece: bytes, most: int) -> bytes:
+        """What *piece* unpacks to; once that is *most* bytes or more, the rest is left out."""
+        plain: list[bytes] = []
+        while piece and most > 0:
+            if self._member is None or (self._member.over and self._several):
+                self._member = self._open()
+            elif self._member.over:
+                raise NotUnpackable("something follows its end")
+            try:
+                unpacked, piece = self._member.take(piece, most)
+            except _ERRORS:
+                raise NotUnpackable("it is damaged, or packed in another way") from None
+            plain.append(unpacked)
+            most -= len(unpacked)
         return b"".join(plain)
 
-    return bounded
+    def end(self) -> None:
+        """Raises NotUnpackable when the body ended before its packing did."""
+        if self._member is None or not self._member.over:
+            raise NotUnpackable("it ends too early")
 
 
-UNPACKERS: dict[str, Callable[[], Unpack]] = {"gzip": _zlib(31), "x-gzip": _zlib(31), "deflate": _zlib(15)}
+_ERRORS: tuple[type[Exception], ...] = (zlib.error,)
+UNPACKERS: dict[str, Callable[[], Unpacker]] = {
+    "gzip": lambda: Unpacker(lambda: _Zlib(31), several=True),
+    "x-gzip": lambda: Unpacker(lambda: _Zlib(31), several=True),
+    "deflate": lambda: Unpacker(lambda: _Zlib(15), several=False),
+}
 if brotli is not None:
-    UNPACKERS["br"] = lambda: _in_steps(brotli.Decompressor().process)
+    _ERRORS += (brotli.error,)
+    UNPACKERS["br"] = lambda: Unpacker(_Brotli, several=False)
 if zstandard is not None:
-    UNPACKERS["zstd"] = lambda: _in_steps(zstandard.ZstdDecompressor().decompressobj().decompress)
+    _ERRORS += (zstandard.ZstdError,)
+    UNPACKERS["zstd"] = lambda: Unpacker(_Zstd, several=True)

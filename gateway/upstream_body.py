@@ -97,7 +97,7 @@ class PlainBody:
         self._raw = raw
 
     def receive(self, timeout: float) -> bytes:
-        return self._raw.read1(_PIECE) or b""
+        return self._raw.read1(_PIECE, decode_content=False) or b""
 
     def close(self) -> None:
         self._raw.close()

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-# Beside this package in a checkout, inside it when installed.
-_SHIPPED = Path(__file__).resolve().parent.parent / "conf" / "gateway.yaml"
+_PACKAGE = Path(__file__).resolve().parent.parent
+# Inside the package when installed, beside it in a checkout.
+_SHIPPED = [folder / "conf" / "gateway.yaml" for folder in (_PACKAGE, _PACKAGE.parent)]
 
 config_option = click.option(
     "--config",
@@ -21,4 +22,4 @@ def found_config(config: Path | None) -> Path:
     if config is not None:
         return config
     local = Path("conf") / "gateway.yaml"
-    return local if local.is_file() else _SHIPPED
+    return next((path for path in (local, *_SHIPPED) if path.is_file()), local)

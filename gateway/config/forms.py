@@ -117,11 +117,11 @@ class PluginUse:
     @classmethod
     def read(cls, node: Node) -> "PluginUse":
         expected = "a plugin's name, or {name: options}"
+        none = Options()
+        none.line = node.line
         if not isinstance(node.value, dict):
-            return cls(scalar_text(node, expected), Options(), node.line)
+            return cls(scalar_text(node, expected), none, node.line)
         if len(node.value) != 1:
             raise ValueError(expected)
         (name, options), *_ = node.value.items()
-        if options.value is None:
-            return cls(name, Options(), node.line)
-        return cls(name, Options.read(options), node.line)
+        return cls(name, none if options.value is None else Options.read(options), node.line)

@@ -22,7 +22,7 @@ class Plugin:
                 continue  # the configuration has complained of it already
             digest = key.sha256 or _digest(key.key)
             if digest in self._keys:
-                complaints.append(f"{self._keys[digest][0].name!r} and {key.name!r} have the same key")
+                complaints.append((key.line, f"{self._keys[digest][0].name!r} and {key.name!r} have the same key"))
             self._keys[digest] = (key, Principal(key.name, tuple(key.models), tuple(key.tags)))
         return complaints
 

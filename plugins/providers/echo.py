@@ -150,7 +150,7 @@ def _script(text, headers):
         elif name == "empty":
             script.empty = True
         elif name in ("silence", "cut", "malformed", "error"):
-            script.happening, script.after = name, _number(rest.rpartition("after")[2].strip(), 0)
+            script.happening, script.after = name, _number(rest.partition("after")[2].strip(), 0)
             script.silence = _number(first, 1.0)
     return script
 

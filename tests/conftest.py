@@ -1,0 +1,94 @@
+"""What all tests share: configurations from text, and a network that the `responses` library plays."""
+
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+import responses
+
+from gateway.app import create_app
+
+CASES = Path(__file__).parent / "cases"
+SAMPLES = Path(__file__).parent / "plugins"
+
+# One channel a dialect, each at a host of its own.
+FOUR = """
+channels:
+  - {name: chat, provider: openai, key: up-chat, models: [gpt, "gpt-*"], base_url: https://chat.test}
+  - {name: messages, provider: anthropic, key: up-messages, models: [claude], base_url: https://messages.test}
+  - {name: gemini, provider: google, key: up-gemini, models: [gemini], base_url: https://gemini.test}
+  - {name: responses, provider: openai, key: up-responses, models: [codex], base_url: https://responses.test}
+"""
+
+
+@pytest.fixture(name="write_config")
+def _write_config(tmp_path):
+    """write_config(yaml) -> the path of a configuration file that says it."""
+
+    def write(text):
+        path = tmp_path / "gateway.yaml"
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(name="app_of")
+def _app_of(write_config):
+    """app_of(yaml) -> the application for it."""
+    return lambda text: create_app(write_config(text))
+
+
+@pytest.fixture(name="client_of")
+def _client_of(app_of):
+    """client_of(yaml) -> Flask's test client of an application for it."""
+    return lambda text: app_of(text).test_client()
+
+
+@pytest.fixture(name="client")
+def _client(client_of):
+    return client_of(FOUR)
+
+
+@pytest.fixture(name="network")
+def _network():
+    """The upstreams' side: nothing answers that a test did not say."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture(name="samples")
+def _samples():
+    """The folder of the sample plugins."""
+    return SAMPLES
+
+
+@pytest.fixture(name="cases")
+def _cases():
+    """The folder of the data files."""
+    return CASES
+
+
+@pytest.fixture(name="plugin_of")
+def _plugin_of():
+    """plugin_of(client, name) -> the object that a plugin's `class Plugin` made."""
+
+    def find(client, name):
+        plugins = client.application.extensions["gateway"].gateway.plugins
+        loaded = next(p for p in [*plugins.gateway, *plugins.providers] if p.source.name == name)
+        return next(iter(loaded.hooks.values())).get_hookimpls()[0].plugin
+
+    return find
+
+
+@pytest.fixture(name="sent")
+def _sent():
+    """sent(client, path, body, **more) -> the answer to a POST of exactly these bytes (or this document)."""
+
+    def send(client, path, body, headers=None, **more):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} | (headers or {})
+        return client.post(path, data=data, headers=headers, **more)
+
+    return send

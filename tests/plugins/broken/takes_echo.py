@@ -1,0 +1,8 @@
+"""Registers a vendor's name that is taken."""
+
+from gateway import Provider, hookimpl
+
+
+@hookimpl
+def register_providers(register):
+    register(Provider("echo", {"chat": ""}, "https://elsewhere.test"))

@@ -1,0 +1,162 @@
+"""The shape of the code: imports go one way, each library has one door, nothing grows out of hand."""
+
+import ast
+import graphlib
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "gateway"
+FILES = sorted(PACKAGE.rglob("*.py"))
+SHIPPED = sorted((ROOT / "plugins").rglob("*.py"))
+
+# docs/design.md's road, top to bottom: a module imports only from lines below its own.
+# A package (commands, config, dialects) is one word here.
+ROAD = """
+    __main__
+    cli
+    commands
+    app serving
+    reloading
+    relay
+    replying
+    stream usage_tap plugin_filter token_count
+    attempt account
+    interpreter upstream_request patience admission intake last_good
+    loading
+    routing transport pages
+    plugin_manager endpoints fetching in_process upstream_body
+    hookspecs departures response_head unpacking json_edit
+    dialects framing
+    domain
+    headers bodies config
+    usage sse json_text
+    errors
+"""
+RANKS = {word: number for number, line in enumerate(ROAD.strip().splitlines()) for word in line.split()}
+
+# Outside libraries, and who may open them.
+DOORS = {
+    "flask": {"app"},
+    "requests": {"transport"},
+    "urllib3": {"transport", "fetching"},
+    "yaml": {"config.document"},
+    "pluggy": {"hookspecs", "plugin_manager"},
+    "click": {"cli", "commands"},
+    "gunicorn": {"serving"},
+    "msgspec": {"json_text"},
+    "brotli": {"unpacking"},
+    "zstandard": {"unpacking"},
+}
+
+
+def name_of(path):
+    """``config.document`` for gateway/config/document.py; empty for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path):
+    """(module, names) of every import in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", tuple(alias.name for alias in node.names)
+
+
+MODULES = {name_of(path): path for path in FILES}
+
+
+def inner_imports(path):
+    """The gateway's own modules that the file imports."""
+    for module, names in imports_of(path):
+        if module == "gateway":
+            yield from (name for name in names if name in MODULES)
+        elif module.startswith("gateway."):
+            inner = module.removeprefix("gateway.")
+            within = [f"{inner}.{name}" for name in names if f"{inner}.{name}" in MODULES]
+            yield from within or [inner]
+
+
+def test_every_module_has_its_place_on_the_road():
+    assert {name.partition(".")[0] for name in MODULES if name} == set(RANKS)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name])
+def test_imports_go_down_the_road(name):
+    own = name.partition(".")[0]
+    for other in inner_imports(MODULES[name]):
+        target = other.partition(".")[0]
+        assert target == own or RANKS[target] > RANKS[own], f"{name} imports {other}"
+
+
+def test_no_import_leads_back():
+    graph = {name: set(inner_imports(path)) - {name} for name, path in MODULES.items()}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert set(order) >= set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_library_has_its_doors(name):
+    for module, _ in imports_of(MODULES[name]):
+        library = module.partition(".")[0]
+        if library != "gateway" and library not in sys.stdlib_module_names:
+            assert {name, name.partition(".")[0]} & DOORS[library], f"{name} imports {library}"
+
+
+def test_every_door_is_in_use():
+    """Else the table above would tell what is no longer so."""
+    used = {(module.partition(".")[0], name) for name, path in MODULES.items() for module, _ in imports_of(path)}
+    for library, doors in DOORS.items():
+        for door in doors:
+            assert any(lib == library and (name == door or name.startswith(f"{door}.")) for lib, name in used), library
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_plugins_import_only_what_the_gateway_offers_to_all(path):
+    for module, names in imports_of(path):
+        assert module.partition(".")[0] in sys.stdlib_module_names or module == "gateway", module
+        if module == "gateway":
+            offered = ast.literal_eval(_assigned(PACKAGE / "__init__.py", "__all__"))
+            assert set(names) <= set(offered)
+
+
+def _assigned(path, name):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            return node.value
+    raise AssertionError(f"{path} assigns no {name}")
+
+
+def functions(path):
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)]
+
+
+@pytest.mark.parametrize("path", FILES + SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_function_imports_or_grows_too_long(path):
+    for function in functions(path):
+        assert not [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)], function.name
+        assert function.end_lineno - function.lineno < 60, function.name
+
+
+def test_no_file_grows_too_long():
+    lengths = {path: len(path.read_text().splitlines()) for path in FILES + SHIPPED}
+    assert not [path for path, length in lengths.items() if length > 500]
+    long = [path.name for path, length in lengths.items() if length > 300]
+    assert len(long) <= len(lengths) / 20, long
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    # commands/ bear the names of their commands; what stands in dialects.messages.models is about models.
+    named = {name for name in MODULES if not name.startswith("commands.")} - {"dialects.messages.models"}
+    words = {word for name in named for word in name.split(".")} | {path.stem for path in SHIPPED}
+    assert not words & {"model", "models", "util", "utils", "helper", "helpers", "common", "misc"}
+
+
+def test_modules_are_imported_by_name_at_run_time_in_two_places_only():
+    dynamic = {name for name, path in MODULES.items() if "import_module(" in path.read_text()}
+    assert dynamic == {"cli", "serving"}
