@@ -6,7 +6,7 @@ grammar cannot enforce (platform.claude.com/docs/en/build-with-claude/structured
 
 from typing import Any
 
-from gateway.dialects.messages.models import Abilities
+from gateway.dialects.messages.generations import Abilities
 from gateway.dialects.messages.shape import mapping
 from gateway.dialects.vocabulary import OutputFormat, Prompt
 

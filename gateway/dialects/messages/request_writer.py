@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.dialects.messages import media
 from gateway.dialects.messages.conversation import Conversation, lacks_thinking, write_own_turns, write_turns
-from gateway.dialects.messages.models import Abilities, abilities
+from gateway.dialects.messages.generations import Abilities, abilities
 from gateway.dialects.messages.output import write_format
 from gateway.dialects.messages.part_writer import PartWriter, shorthand
 from gateway.dialects.messages.schema import DIALECT, FIELDS, SAID_BY_SILENCE, TIERS_TO_ASK

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from gateway.dialects.messages.models import ALL_EFFORTS, Abilities
+from gateway.dialects.messages.generations import ALL_EFFORTS, Abilities
 from gateway.dialects.messages.schema import DIALECT
 from gateway.dialects.messages.shape import mapping, string, whole
 from gateway.dialects.vocabulary import Prompt, ReasoningWish

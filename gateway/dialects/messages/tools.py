@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.dialects.messages.models import Abilities
+from gateway.dialects.messages.generations import Abilities
 from gateway.dialects.messages.output import fit_schema, is_recursive
 from gateway.dialects.messages.schema import DIALECT
 from gateway.dialects.messages.shape import boolean, listing, mapping, maybe, string

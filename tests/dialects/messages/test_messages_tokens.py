@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.dialects.messages.models import abilities
+from gateway.dialects.messages.generations import abilities
 from gateway.dialects.messages.tokens import PER_IMAGE, TokenCounter, estimate_tokens
 from gateway.dialects.vocabulary import Media, OutputFormat, Prompt, Text, Tool, ToolCall, ToolResult, Turn
 
