@@ -1,0 +1,257 @@
+"""Connections of a channel, as urllib3 keeps them and as this gateway uses them.
+
+urllib3 brings pools, proxies and TLS, requests the adapter. What goes over a connection is written
+and read here: a request with its body leaves in one piece, and an answer's head is read from the
+bare socket, because every reader above it either holds events back or cannot be read again after
+a timeout.
+"""
+
+import http.client
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from gateway import in_process
+from gateway.departures import Watch
+from gateway.domain import Channel
+from gateway.response_head import Head, HeadReader
+from gateway.upstream_body import Answer, SocketBody
+
+_PIECE = 64 * 1024
+_LINE_BREAK = re.compile(r"[\r\n\0]")
+_IDLE_CONNECTIONS = 256  # kept per channel; further ones are opened and closed as needed
+
+
+class Task(threading.local):
+    """What the call that runs in this thread (or greenlet) wants of its connection."""
+
+    watch: Watch | None = None
+    longest: float | None = None  # seconds that sending may take
+
+
+task = Task()
+
+
+class HeadersPending(Exception):
+    """The patience is over, the answer's headers are not here; not an OSError, so that urllib3
+    does not take it for one of its own."""
+
+    def __init__(self, sock: Any, reader: HeadReader):
+        super().__init__()
+        self.sock = sock
+        self.reader = reader
+
+
+class StaleConnection(Exception):
+    """A kept connection that the upstream had closed before it saw the request."""
+
+
+class Begun:
+    """An answer whose head was read, as far as urllib3 and requests look at it."""
+
+    version_string, length_remaining = "HTTP/1.1", None  # for a debugging log
+    _pool: Any = None
+    _connection: Any = None
+
+    def __init__(self, sock: Any, head: Head):
+        self._sock = sock
+        self._head: Head | None = head
+        self.status = head.status
+        self.headers: dict[str, str] = {}  # urllib3 looks for Retry-After; retrying is the relay's
+
+    def answer(self, watch: Watch) -> Answer:
+        """What the relay gets, once: the head is not kept as long as a stream runs."""
+        head, self._head = self._head, None
+        assert head is not None
+        return Answer(head.status, head.headers, SocketBody(self._sock, head, watch, self._release))
+
+    def _release(self, whole: bool) -> None:
+        """Give the connection back; closed unless the answer was read as a *whole*."""
+        if not whole:
+            self._connection.close()
+        self._pool._put_conn(self._connection)
+
+
+class _Listening:
+    """What both kinds of connection add to urllib3's."""
+
+    answered = 0
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        sock = self.sock
+        if task.watch is not None:
+            task.watch.upstream(sock)
+        # The connect timeout is not for sending: sendall() takes it for the whole body.
+        sock.settimeout(task.longest)
+        self.reader = HeadReader(method)
+        head = _request_head(method, url, headers)
+        try:
+            if isinstance(body, bytes):
+                sock.sendall(head + body)
+                return
+            sock.sendall(head)
+            for piece in body or ():
+                sock.sendall(piece)
+        except BaseException:
+            if task.watch is not None:
+                task.watch.release()  # before the socket's number can become another's
+            raise
+
+    def getresponse(self) -> Any:
+        sock, watch = self.sock, task.watch
+        if watch is not None:
+            watch.upstream(sock)
+        sock.settimeout(self.timeout)
+        try:
+            head = read_head(sock, self.reader)
+        except TimeoutError:
+            self.sock = None  # so that urllib3's clean-up leaves it open
+            raise HeadersPending(sock, self.reader) from None
+        except BaseException as error:
+            if watch is not None:
+                watch.release()  # before the socket's number can become another's
+            if self.answered and isinstance(error, _CLOSED):
+                raise StaleConnection from None
+            raise
+        self.answered += 1
+        return Begun(sock, head)
+
+
+_CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+
+
+class _PlainConnection(_Listening, HTTPConnection):
+    @property
+    def is_connected(self) -> bool:
+        # urllib3 polls, which under gevent costs four times as much as asking for a byte: an idle
+        # connection has none, unless it was closed.
+        if self.sock is None:
+            return False
+        self.sock.settimeout(0)
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+
+class _TlsConnection(_Listening, HTTPSConnection):
+    pass
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class ChannelAdapter(HTTPAdapter):
+    """The connections of one channel: its own TLS settings, proxy and kept connections."""
+
+    def __init__(self, channel: Channel):
+        self._channel = channel
+        self._pools: dict[str, Any] = {}
+        self._context: ssl.SSLContext | None = None
+        super().__init__(pool_maxsize=_IDLE_CONNECTIONS)
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        url = request.url
+        origin = url[: url.find("/", 8)]
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = self._open_pool(origin)
+        return pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        if proxies:
+            return super().request_url(request, proxies)
+        return request.url[request.url.find("/", 8) :]
+
+    def close(self) -> None:
+        super().close()
+        for pool in self._pools.values():
+            pool.close()
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Done once, in the channel's SSLContext, instead of once a connection."""
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        # Nobody here needs a requests.Response, which makes a cookie jar with a lock to begin with;
+        # only the `responses` library, in the network's place, does.
+        return resp if isinstance(resp, Begun) else super().build_response(req, resp)
+
+    def _open_pool(self, origin: str) -> Any:
+        parts = urlsplit(origin)
+        provider = self._channel.provider
+        if provider.respond is not None:
+            pool = _PlainPool(parts.hostname, parts.port, maxsize=_IDLE_CONNECTIONS)
+            pool.ConnectionCls = _in_process_connection(provider.respond)
+            return pool
+        keywords: dict[str, Any] = {"maxsize": _IDLE_CONNECTIONS}
+        if parts.scheme == "https":
+            keywords["ssl_context"] = self._tls_context()
+        proxy = self._channel.settings.proxy
+        if proxy:
+            manager = urllib3.ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **keywords)
+        else:
+            manager = urllib3.PoolManager(**keywords)
+        manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+        return manager.connection_from_host(parts.hostname, parts.port, parts.scheme)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        # Loading the certificates takes some 10 ms: once a channel, not once a connection.
+        if self._context is None:
+            tls = self._channel.settings.tls
+            cafile = (tls and tls.ca) or requests.certs.where()
+            context = ssl.create_default_context(cafile=cafile)
+            if tls and tls.cert:
+                context.load_cert_chain(tls.cert, tls.key)
+            self._context = context
+        return self._context
+
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    """Who we are to a proxy whose address names a user."""
+    user = urlsplit(proxy).netloc.rpartition("@")[0]
+    return dict(urllib3.make_headers(proxy_basic_auth=unquote(user))) if user else {}
+
+
+def _in_process_connection(respond: Any) -> type:
+    """A connection class whose other end is a thread of ours that answers with *respond*."""
+
+    def connect(self: Any) -> None:
+        self.sock = in_process.connect(respond)
+
+    return type("InProcessConnection", (_Listening, HTTPConnection), {"connect": connect})
+
+
+def _request_head(method: str, url: str, headers: Mapping[str, str]) -> bytes:
+    """Raises ValueError for a header that would begin another line."""
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    if _LINE_BREAK.search(" ".join(lines)):
+        raise ValueError("a header of the upstream request holds a line break")
+    return "\r\n".join([f"{method} {url} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
+def read_head(sock: Any, reader: HeadReader) -> Head:
+    while data := sock.recv(_PIECE):
+        head = reader.feed(data)
+        if head is not None:
+            return head
+    raise http.client.RemoteDisconnected("the upstream closed the connection without an answer")
