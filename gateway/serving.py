@@ -13,8 +13,10 @@ import contextlib
 import gc
 import importlib
 import logging
+import queue
 import re
 import signal
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,17 @@ def hold_reload(server: Any) -> None:
     server.handle_hup = handle_hup
 
 
+def end_while_booting(server: Any, worker: Any) -> None:
+    """In a worker just forked: a SIGTERM ends it. The handler that it has from the master puts the
+    signal into the worker's copy of the master's queue, where nobody looks, and the master would
+    wait for the worker as long as for the longest stream."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(queue.Empty):
+        while server.SIG_QUEUE.get_nowait() != signal.SIGTERM:
+            pass
+        sys.exit(0)
+
+
 def stop_listening(worker: Any) -> None:
     """In a gthread worker: close the door before the last guests leave, as gevent's does. While it
     is open the kernel takes connections in that nobody will ever serve."""
@@ -149,6 +162,7 @@ SETTINGS: dict[str, Any] = {
     "logger_class": ScrubbingLogger,
     "access_log_format": '%(h)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms',
     "on_starting": hold_reload,
+    "post_fork": end_while_booting,
     "post_worker_init": prepare,
 }
 

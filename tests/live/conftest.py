@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from live_client import Client
-from live_servers import CLIENT_KEY, UPSTREAM_KEY, Gateway, Nginx, free_port
+from live_servers import CLIENT_KEY, UPSTREAM_KEY, Gateway, Nginx, end, free_port
 from live_upstream import Upstream
 
 YAML = (Path(__file__).parent / "gateway.yaml").read_text()
@@ -30,9 +30,10 @@ KINDS = {
 NEEDED = {"nginx": "/usr/sbin/nginx", "curl": "curl", "openssl": "openssl"}
 
 
+@pytest.hookimpl(trylast=True)  # behind -m, which may have left these tests out
 def pytest_collection_modifyitems(items):
     missing = [name for name, program in NEEDED.items() if not shutil.which(program)]
-    if missing and any("live" in item.keywords for item in items):
+    if missing and any(item.get_closest_marker("live") for item in items):
         hint = "Debian: apt-get install nginx-light curl openssl"
         raise pytest.UsageError(f"the live tests need {', '.join(missing)} ({hint}), or leave them out: -m 'not live'")
 
@@ -85,7 +86,7 @@ def _second(folder):
     """A gateway whose echo the first one's `via-*` channels take for a vendor of one dialect."""
     gateway = Gateway(folder, SECOND_YAML, name="second", environment=KEYS)
     yield gateway
-    gateway.stop()
+    end(gateway)
 
 
 @pytest.fixture(scope="session", name="serve")
@@ -104,9 +105,7 @@ def _serve(folder, upstreams, full, second):
         return started[kind]
 
     yield serve
-    for gateway, nginx in started.values():
-        nginx.stop()
-        gateway.stop()
+    end(*[process for pair in started.values() for process in pair])
 
 
 @pytest.fixture(name="served")
@@ -161,5 +160,4 @@ def _start(tmp_path):
         return started[-1]
 
     yield start
-    for gateway in started:
-        gateway.stop()
+    end(*started)

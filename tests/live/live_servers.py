@@ -98,8 +98,14 @@ class Process:
                 os.killpg(self.pid, signal.SIGKILL)
                 self._process.wait()
         self._file.close()
-        leaked = [secret for secret in SECRETS if secret in self.log()]
-        assert not leaked, f"{leaked} in {self.output}"
+
+
+def end(*processes):
+    """Stops them all; none may have written a secret down."""
+    for process in processes:
+        process.stop()
+    leaked = [(secret, process.output) for secret in SECRETS for process in processes if secret in process.log()]
+    assert not leaked
 
 
 class Gateway(Process):
@@ -117,8 +123,7 @@ class Gateway(Process):
         super().__init__(command, folder, name, environment)
         _until_it_answers(self, self.port)
         self.seconds_to_start = time.monotonic() - began
-        # A worker that still boots dies of a SIGHUP (and another takes its place).
-        until(lambda: len(self.workers()) == workers and all(map(_minds_hangups, self.workers())), "all workers")
+        self.staffed(workers)
 
     @property
     def url(self):
@@ -127,6 +132,11 @@ class Gateway(Process):
     def workers(self):
         """The process ids of the workers there are now."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def staffed(self, number):
+        """Waits until so many workers are there that listen to signals; one that still boots dies of
+        a SIGHUP (and another takes its place), and misses a SIGTERM."""
+        until(lambda: len(self.workers()) == number and all(map(_listens, self.workers())), "all workers")
 
     def outcome(self, request_id):
         """What the call log says of a call: (outcome, attempts, error); waits for it."""
@@ -176,9 +186,10 @@ def _until_it_answers(process, port):
         raise
 
 
-def _minds_hangups(pid):
-    caught = re.search(r"SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())[1]
-    return int(caught, 16) >> (signal.SIGHUP - 1) & 1
+def _listens(pid):
+    """Whether a worker has its own signal handlers; the master's, which it is born with, know USR2."""
+    caught = int(re.search(r"SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())[1], 16)
+    return caught >> (signal.SIGHUP - 1) & 1 and not caught >> (signal.SIGUSR2 - 1) & 1
 
 
 def resident_mb(pid):

@@ -6,7 +6,7 @@ import sys
 import pytest
 from live_cases import asking, both_doors, each_dialect, path_of, reply_bytes
 from live_client import Client
-from live_servers import CLIENT_KEY, OTHER_KEY, ROOT, SECRETS, UPSTREAM_KEY, Nginx, free_port
+from live_servers import CLIENT_KEY, OTHER_KEY, ROOT, SECRETS, UPSTREAM_KEY, Nginx, end, free_port
 
 pytestmark = pytest.mark.live
 
@@ -83,7 +83,7 @@ def test_addresses_behind_nginx(start, clients, folder):
         assert status(gateway.port, x_forwarded_for="10.1.2.3", x_api_key=OTHER_KEY) == 401
         assert status(gateway.port, x_api_key="narrow-key") == 403
     finally:
-        nginx.stop()
+        end(nginx)
 
 
 def test_without_keys_only_this_machine_is_served(start, clients):

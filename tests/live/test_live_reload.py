@@ -159,7 +159,7 @@ def test_a_killed_worker_is_replaced_even_while_the_file_is_broken(kind, start, 
     gateway.config.write_text(BROKEN)
     os.kill(worker, signal.SIGKILL)
     gateway.logged("going on with the last good one")
-    until(lambda: gateway.workers() not in ([], [worker]), "another worker")
+    gateway.staffed(1)
     assert channel_of(gateway) == "new"
     reload(gateway, say("old"), times=2)
     assert channel_of(gateway) == "old"
@@ -217,9 +217,10 @@ def test_the_end_does_not_wait_for_ever(kind, start, say, upstream, clients):
 def test_a_second_worker_takes_what_a_killed_one_leaves(start, say, upstream, clients):
     upstream.answer(lambda exchange: exchange.reply(b'{"a":1}'))
     gateway = start(say("old"), workers=2)
-    workers = until(lambda: len(gateway.workers()) == 2 and gateway.workers(), "two workers")
+    workers = gateway.workers()
     os.kill(workers[0], signal.SIGKILL)
     for _ in range(20):
         assert channel_of(gateway) == "old"
-    until(lambda: len(set(gateway.workers()) - {workers[0]}) == 2, "two workers again")
+    gateway.staffed(2)
+    assert workers[0] not in gateway.workers()
     assert re.search(rf"Worker \(pid:{workers[0]}\) was sent SIGKILL", gateway.log())

@@ -115,3 +115,19 @@ def test_the_other_commands(run, gateway, tmp_path):
     file.write_text("plugins: [call_log]\nchannels: [{name: one, provider: echo, models: [{fast: slow}]}]")
     assert "call_log" in run("plugins", "--config", file).stdout
     assert "fast -> slow  one" in run("models", "--config", file).stdout
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "gthread"])
+def test_a_sigterm_while_workers_boot_ends_it(tmp_path, worker_class):
+    log = tmp_path / "log"
+    bind = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "gateway", "serve", "--bind", bind, "--worker-class", worker_class]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+    try:
+        until(lambda: b"Booting worker" in log.read_bytes(), "a worker that boots")
+        process.terminate()
+        process.wait(15)
+    finally:
+        process.kill()
+        process.wait()

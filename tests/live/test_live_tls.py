@@ -10,7 +10,7 @@ import uuid
 import pytest
 from live_cases import asking, error_of, reply_bytes, stream_events
 from live_proxy import ForwardProxy
-from live_servers import CLIENT_KEY, OTHER_KEY, UPSTREAM_KEY, Gateway
+from live_servers import CLIENT_KEY, OTHER_KEY, UPSTREAM_KEY, Gateway, end
 from live_upstream import Upstream
 
 pytestmark = pytest.mark.live
@@ -99,7 +99,7 @@ def _gateway(folder, papers, secure_, upstreams, full, proxy_):
     }  # fmt: skip
     gateway = Gateway(folder, YAML, name="tls", environment=environment)
     yield gateway
-    gateway.stop()
+    end(gateway)
 
 
 @pytest.fixture(name="door")
