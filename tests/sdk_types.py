@@ -26,11 +26,11 @@ CODEX_CODES = ("context_length_exceeded", "insufficient_quota", "server_is_overl
 _adapters: dict[Any, TypeAdapter] = {}
 
 
-def _check(kind: Any, value: Any, strict: bool = True) -> None:
+def _check(kind: Any, value: Any) -> None:
     if str(kind) not in _adapters:
         _adapters[str(kind)] = TypeAdapter(kind)
     try:
-        _adapters[str(kind)].validate_json(_text(value), strict=strict)
+        _adapters[str(kind)].validate_json(_text(value), strict=True)
     except ValidationError as error:  # of a union it lists what is wrong for every member
         told = "\n".join(str(error).split("\n")[:12])
         raise AssertionError(f"no {kind}: {value}\n{told}") from None
@@ -55,7 +55,7 @@ def _mended(value: Any) -> Any:
 
 
 def _google_reply(document: dict) -> None:
-    google.GenerateContentResponse.model_validate_json(_text(document))
+    google.GenerateContentResponse.model_validate_json(_text(document), strict=True)
 
 
 REPLIES: dict[str, Callable[[dict], None]] = {
@@ -139,12 +139,12 @@ def _messages_request(document: dict) -> None:
 def _google_request(document: dict) -> None:
     for content in document["contents"]:
         assert content["parts"]
-        google.Content.model_validate_json(_text(content))
+        google.Content.model_validate_json(_text(content), strict=True)
     for tool in document.get("tools", []):
-        google.Tool.model_validate_json(_text(tool))
+        google.Tool.model_validate_json(_text(tool), strict=True)
     if "toolConfig" in document:
-        google.ToolConfig.model_validate_json(_text(document["toolConfig"]))
-    google.GenerationConfig.model_validate_json(_text(document.get("generationConfig", {})))
+        google.ToolConfig.model_validate_json(_text(document["toolConfig"]), strict=True)
+    google.GenerationConfig.model_validate_json(_text(document.get("generationConfig", {})), strict=True)
 
 
 REQUESTS: dict[str, Callable[[dict], None]] = {

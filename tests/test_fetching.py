@@ -19,7 +19,9 @@ PRIVATE = """
 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 2002:7f00:1:: 2002:0a00:0001::1 64:ff9b::127.0.0.1
 64:ff9b::10.0.0.1 64:ff9b::169.254.169.254 2001:0:7f00:1::1 2001:0:4136:e378:8000:63bf:f5ff:fffe
 """.split()
-PUBLIC = "1.1.1.1 8.8.8.8 93.184.215.14 2606:4700:4700::1111 2a00:1450:4001:800::200e ::ffff:8.8.8.8 64:ff9b::8.8.8.8".split()
+PUBLIC = """
+1.1.1.1 8.8.8.8 93.184.215.14 2606:4700:4700::1111 2a00:1450:4001:800::200e ::ffff:8.8.8.8 64:ff9b::8.8.8.8
+""".split()
 
 
 @pytest.mark.parametrize("address", PRIVATE)
@@ -107,7 +109,9 @@ def test_redirects_end(files):
     assert len(files.asked) == 5
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433", "127.1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433", "127.1"]
+)
 def test_the_gateways_own_machine_is_not_reached(host, files):
     assert refused(f"http://{host}:{files.server_port}/secret").endswith(
         ("its address is not a public one", "it cannot be reached")
@@ -158,7 +162,9 @@ def test_only_http_urls_are_fetched(url):
     assert "only http and https" in refused(url)
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://a.test:99999/", "http://a.test:x/", "http://\x00/", "http://a..b/"])
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://a.test:99999/", "http://a.test:x/", "http://\x00/", "http://a..b/"]
+)
 def test_odd_urls_are_refused_in_words(url):
     assert refused(url).startswith("the media URL cannot be fetched: ")
 
