@@ -27,6 +27,8 @@ from gateway.loading import Gateway
 from gateway.pages import Page, look_at
 from gateway.relay import Reply, serve
 from gateway.reloading import Current
+from gateway.replying import shown_route
+from gateway.wishes import read_wishes
 
 log = logging.getLogger("gateway.app")
 
@@ -121,7 +123,7 @@ def _call(gateway: Gateway, endpoint: Endpoint, request_id: str, headers: Header
     method, limit = environ["REQUEST_METHOD"], gateway.settings.max_body
     content_type, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
     body: JsonBody | FileBody | None = None
-    model, stream = endpoint.model, bool(endpoint.stream)
+    model, stream, wishes = endpoint.model, bool(endpoint.stream), None
     length = int(environ.get("CONTENT_LENGTH") or 0)  # gunicorn has seen to it that it is a number
     has_body = length > 0 or "transfer-encoding" in headers
     if method == "POST" and (has_body or endpoint.model_needed):
@@ -133,10 +135,12 @@ def _call(gateway: Gateway, endpoint: Endpoint, request_id: str, headers: Header
             head = intake.read_head(body)
             model = endpoint.model or _model(head)
             stream = stream or head.get("stream") is True
+            wishes = read_wishes(head, headers)
     if not model and method == "POST" and endpoint.path.startswith(("/v1/images/", "/v1/audio/", "/v1/moderations")):
         model = USUAL_MODELS[endpoint.operation]
     query = without_key(environ.get("QUERY_STRING", ""))
-    return Call(request_id, endpoint, method, query, headers, body, model, stream)
+    wishes = wishes or read_wishes({}, headers)
+    return Call(request_id, endpoint, method, query, headers, body, model, stream, wishes=wishes)
 
 
 def _model(head: Mapping[str, Any]) -> str:
@@ -157,11 +161,12 @@ def _models(gateway: Gateway, endpoint: Endpoint, principal: Principal, request_
     face = FACES[endpoint.dialect]
     if endpoint.model:
         name = endpoint.model
-        if not gateway.router.has(name) or not principal.may_use(name):
+        if not gateway.router.has(name, principal.tags) or not principal.may_use(name):
             raise NotFound(f"there is no model {name!r}", code="model_not_found", param="model")
         document = face.model_entry(name)
     else:
-        document = face.model_list([name for name in gateway.router.model_names() if principal.may_use(name)])
+        names = gateway.router.model_names(principal.tags)
+        document = face.model_list([name for name in names if principal.may_use(name)])
     headers = [("content-type", "application/json"), ("x-request-id", request_id)]
     return Response(json_text.write(document), 200, headers)
 
@@ -189,6 +194,7 @@ def _error(fault: Fault, dialect: str, request_id: str, call: Call | None) -> Re
     headers = [("content-type", "application/json"), ("x-request-id", request_id)]
     if call is not None and call.attempts:
         headers += [("x-gateway-channel", call.attempts[-1].channel), ("x-gateway-attempts", str(len(call.attempts)))]
+        headers += shown_route(call)
     if fault.retry_after is not None:
         headers.append(("retry-after", str(max(1, round(fault.retry_after)))))
     if fault.status == 401:

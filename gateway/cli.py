@@ -14,7 +14,7 @@ import click
 from gateway import __version__
 from gateway.errors import ConfigError
 
-COMMANDS = ("serve", "check", "schema", "plugins", "models")
+COMMANDS = ("serve", "check", "explain", "plan", "schema", "plugins", "models")
 
 
 class LazyGroup(click.Group):

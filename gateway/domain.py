@@ -3,16 +3,18 @@ UpstreamRequest that hooks may edit."""
 
 import fnmatch
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.bodies import Body
 from gateway.config.kinds import Secret
-from gateway.config.settings import ChannelSettings, Timeouts
+from gateway.config.settings import ChannelSettings, KeySettings, Timeouts
 from gateway.usage import Usage
+from gateway.wishes import NO_WISHES, Wishes
 
 GENERATE = "generate"
 COUNT_TOKENS = "count_tokens"
@@ -36,11 +38,18 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: a client key's name and rights. ``models`` are names or globs; empty means all."""
+    """Who calls: a client key's name and rights. ``models`` are names or globs; empty means all.
+    With ``tags`` it is served only by channels that have all of them. ``show_route`` puts the
+    attempts into each reply."""
 
     name: str
     models: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    show_route: bool = False
+
+    @classmethod
+    def of(cls, key: KeySettings) -> "Principal":
+        return cls(key.name, tuple(key.models), tuple(key.tags), key.show_route)
 
     def may_use(self, model: str) -> bool:
         return not self.models or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
@@ -143,10 +152,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A channel that cannot or may not serve a call, and why."""
+    """A channel that cannot or may not serve a call, and why; ``model`` tells for which, if it is
+    not the call's own but one to fall back to."""
 
     channel: Channel
     reason: str
+    model: str = ""
 
 
 @dataclass(slots=True)
@@ -171,6 +182,11 @@ class Attempt:
     status: int  # what the upstream said; 0 when it said nothing
     outcome: str  # "ok", or an errors code
     seconds: float
+
+    def __str__(self) -> str:
+        # An outcome may be the upstream's own word: nothing in it may end a header or a log line.
+        outcome = re.sub(r"[^\w.-]", "?", self.outcome[:64], flags=re.ASCII)
+        return f"{self.channel}#{self.key}:{outcome}/{self.seconds * 1000:.0f}"
 
 
 @dataclass(slots=True)
@@ -230,9 +246,10 @@ class Call:
     stream: bool
     principal: Principal = ANONYMOUS
     address: str = ""
-    received: datetime | None = None
+    received: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
+    wishes: Wishes = NO_WISHES
     prompt: Any = field(default=None, repr=False)  # the body in neutral words, once somebody needed it
     notes: dict[str, Any] = field(default_factory=dict)  # plugins' own, keyed by plugin name
 

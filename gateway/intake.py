@@ -49,7 +49,7 @@ def is_json(content_type: str) -> bool:
 
 
 def read_head(body: JsonBody) -> dict[str, Any]:
-    """``model`` and ``stream`` of a JSON body, those that are there. Raises BadRequest when it is
+    """``model``, ``stream`` and what wishes are made of, as a JSON body has them. Raises BadRequest when it is
     not a JSON object, or names two different models (parsers differ in which of them holds)."""
     try:
         head = json_text.read_head(body.data)

@@ -135,9 +135,12 @@ def read_prompt(call: Call) -> Prompt:
 
 def _client_document(call: Call) -> Any:
     try:
-        return json_text.parse(call.body.data) if isinstance(call.body, JsonBody) else {}
+        document = json_text.parse(call.body.data) if isinstance(call.body, JsonBody) else {}
     except json_text.NotJson as error:
         raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    for member in call.wishes.members:  # the gateway's to carry out, not a channel's to be told
+        document.pop(member, None)
+    return document
 
 
 def wants_array(call: Call) -> bool:

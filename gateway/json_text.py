@@ -89,18 +89,21 @@ def _write_slowly(value: Any) -> bytes:
 
 
 class Head(msgspec.Struct):
-    """The two members of a request body that decide where it goes, as JSON text; the rest is
-    checked to be JSON but not built."""
+    """The members of a request body that decide where it goes, as JSON text; the rest is checked
+    to be JSON but not built. Few bodies have more than the first two."""
 
     model: msgspec.Raw = msgspec.Raw(b"")
     stream: msgspec.Raw = msgspec.Raw(b"")
+    provider: msgspec.Raw = msgspec.Raw(b"")
+    models: msgspec.Raw = msgspec.Raw(b"")
+    fallbacks: msgspec.Raw = msgspec.Raw(b"")
 
 
 _head_decoder = msgspec.json.Decoder(Head)
 
 
 def read_head(text: bytes) -> dict[str, Any]:
-    """``{"model": ..., "stream": ...}`` of a JSON object, those that are there. Raises NotJson."""
+    """``{"model": ..., "stream": ...}`` and the other members of Head that a JSON object has. Raises NotJson."""
     try:
         head = _head_decoder.decode(text)
         text.decode()  # msgspec does not look at the bytes of strings that it skips
@@ -108,6 +111,8 @@ def read_head(text: bytes) -> dict[str, Any]:
         document = _parse_slowly(text)
         if not isinstance(document, dict):
             raise NotJson("expected an object") from None
-        return {name: document[name] for name in ("model", "stream") if name in document}
-    members = (("model", bytes(head.model)), ("stream", bytes(head.stream)))
-    return {name: parse(raw) for name, raw in members if raw}
+        return {name: document[name] for name in Head.__struct_fields__ if name in document}
+    members = [("model", head.model), ("stream", head.stream)]
+    if head.provider or head.models or head.fallbacks:
+        members += [("provider", head.provider), ("models", head.models), ("fallbacks", head.fallbacks)]
+    return {name: parse(bytes(raw)) for name, raw in members if raw}

@@ -32,7 +32,7 @@ def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:
     account = Account(call, watch, plugins.on("attempt_finished"), plugins.on("after_call"))
     try:
         _admit(gateway, call)
-        if _counts_itself(gateway, call):
+        if counts_itself(gateway, call):
             return Replier(gateway, call, account).own(estimated_count(call), ESTIMATED)
         return _answer(gateway, call, account, _route(gateway, call))
     except GatewayError as error:
@@ -48,14 +48,32 @@ def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:
 def _admit(gateway: Gateway, call: Call) -> None:
     if call.endpoint.model_needed and not call.model:
         raise BadRequest("the request names no model", param="model", code="missing_model")
-    if call.model and not call.principal.may_use(call.model):
-        raise Forbidden(f"this key may not use the model {call.model!r}", param="model", code="model_not_allowed")
+    check_models(call)
     for plugin in gateway.plugins.on("before_call"):
         ask(plugin, "before_call", call=call)
 
 
+def check_models(call: Call) -> None:
+    """Raises Forbidden for a model of the call's that its key may not use."""
+    for model in (call.model, *call.wishes.models):
+        if model and not call.principal.may_use(model):
+            raise Forbidden(f"this key may not use the model {model!r}", param="model", code="model_not_allowed")
+
+
 def _route(gateway: Gateway, call: Call) -> Route:
-    route = gateway.router.route(_wanted(call), call.id)
+    route = route_of(gateway, call)
+    if not route.candidates:
+        reasons = "; ".join(f"{item.channel.name}: {item.reason}" for item in route.left_out[:5])
+        raise NoChannel(f"no channel can serve the call now ({reasons})", code="no_channel")
+    return route
+
+
+def route_of(gateway: Gateway, call: Call) -> Route:
+    """Who could serve *call*, in the order of trying; asks no upstream."""
+    route = gateway.router.route(wanted(call), call.id)
+    if call.wishes.models:
+        missing = tuple(model for model in call.wishes.models if not gateway.router.has(model))
+        call.wishes = replace(call.wishes, not_served=missing)
     sealed = FACES[call.dialect].SEALED
     if sealed and isinstance(call.body, JsonBody) and sealed in call.body.data:
         # Vendors refuse proofs that are not their own: our seals have to be taken out even where
@@ -63,20 +81,20 @@ def _route(gateway: Gateway, call: Call) -> Route:
         route.candidates = [replace(candidate, translated=True) for candidate in route.candidates]
     for plugin in gateway.plugins.on("arrange_channels"):
         ask(plugin, "arrange_channels", call=call, route=route)
-    if not route.candidates:
-        reasons = "; ".join(f"{item.channel.name}: {item.reason}" for item in route.left_out[:5])
-        raise NoChannel(f"no channel can serve the call now ({reasons})", code="no_channel")
     return route
 
 
-def _counts_itself(gateway: Gateway, call: Call) -> bool:
+def counts_itself(gateway: Gateway, call: Call) -> bool:
+    """Whether the gateway has to estimate the tokens, because no channel that has the model counts."""
     if call.operation != COUNT_TOKENS or not gateway.router.has(call.model):
         return False
-    return not gateway.router.offers(_wanted(call))
+    return not gateway.router.offers(wanted(call))
 
 
-def _wanted(call: Call) -> Wanted:
-    return Wanted(call.dialect, call.operation, call.model, call.headers.get("x-gateway-channel", ""))
+def wanted(call: Call) -> Wanted:
+    """What routing must know of *call*."""
+    wishes = call.wishes
+    return Wanted(call.dialect, call.operation, call.model, wishes.channel, wishes, call.principal.tags)
 
 
 def _answer(gateway: Gateway, call: Call, account: Account, route: Route) -> Reply:

@@ -16,6 +16,7 @@ from gateway.plugin_filter import PluginFilter
 from gateway.plugin_manager import ask
 from gateway.stream import Stream, bytes_of, events_of, waiting_for
 from gateway.usage_tap import UsageTap
+from gateway.wishes import NO_WISHES
 
 Headers = list[tuple[str, str]]
 Trial = Generator[None, None, Ready]
@@ -49,6 +50,7 @@ class Replier:
         if ready.events:
             passed = [pair for pair in passed if pair[0] not in ("content-type", "cache-control")]
             headers = self._stream_headers() + passed + self._own_headers(ready)
+            answer.headers = []  # not kept as long as the stream runs
             return Reply(answer.status, headers, self._stream(self.events(ready), answer.body, ready))
         if ready.media_type:
             passed = [pair for pair in passed if pair[0] not in ("content-type", "content-encoding")]
@@ -172,9 +174,20 @@ class Replier:
         ]
         if ready is not None and ready.interpreter is not None and ready.interpreter.dropped:
             headers.append(("x-gateway-dropped", ", ".join(_printable(n) for n in ready.interpreter.dropped)[:4000]))
+        headers += shown_route(call)
+        if call.wishes is not NO_WISHES:
+            warning = call.wishes.warning(ready.candidate.channel if ready is not None else None)
+            headers += [("x-gateway-warning", _printable(warning, 4000))] if warning else []
         return headers
 
 
-def _printable(name: str) -> str:
+def shown_route(call: Call) -> Headers:
+    """The attempts so far, for a key that may see them."""
+    if not call.principal.show_route or not call.attempts:
+        return []
+    return [("x-gateway-route", ", ".join(map(str, call.attempts)))]
+
+
+def _printable(name: str, most: int = 200) -> str:
     """A client names the members of its own body: nothing in it may end a header."""
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in name)[:200]
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in name)[:most]

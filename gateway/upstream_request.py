@@ -43,6 +43,11 @@ def build_request(call: Call, candidate: Candidate, translated: JsonBody | None 
             request.set_member("/model", candidate.model)
     elif isinstance(body, FileBody) and candidate.model != call.model:
         request.body = body.renamed(candidate.model)
+    if call.wishes.members and isinstance(body, JsonBody):
+        if translated is not None and call.wishes.passes_object(channel):
+            request.set_member("/provider", call.wishes.provider)
+        for pointer in call.wishes.unset(channel):
+            request.unset_member(pointer)
     for pointer, value in settings.body.set.items():
         request.set_member(pointer, value)
     for pointer in settings.body.unset:

@@ -102,7 +102,7 @@ class ChannelSettings:
     weight: int = option("share of the calls inside one priority; 0 only when nothing else is left", 1, least=0)
     enabled: bool = option("false takes the channel out", True)
     auth: Auth | None = option("how the key is sent, instead of the provider's way", None)
-    tags: list[str] = option("words that policies choose by", [], later=True)
+    tags: list[str] = option("words that keys and clients choose channels by", [])
     timeout: Timeouts = option("how long the channel may take", Timeouts())
     proxy: str | None = option("http proxy for this channel", None)
     tls: Tls | None = option("certificates", None)
@@ -125,7 +125,8 @@ class KeySettings:
     models: list[str] = option("names or globs of models it may use; none given: all", [])
     allow_ips: list[Network] = option("addresses it may come from; none given: all", [])
     expires: Moment | None = option("when it ends", None)
-    tags: list[str] = option("words that policies choose by", [], later=True)
+    tags: list[str] = option("only channels that have all of these serve it", [])
+    show_route: bool = option("name the attempts of each call in its reply (x-gateway-route)", False)
     limits: Limits | None = option("most it may use", None)
     budget: Budget | None = option("most it may spend", None, later=True)
     line: int = 0

@@ -23,7 +23,7 @@ class Plugin:
             digest = key.sha256 or _digest(key.key)
             if digest in self._keys:
                 complaints.append((key.line, f"{self._keys[digest][0].name!r} and {key.name!r} have the same key"))
-            self._keys[digest] = (key, Principal(key.name, tuple(key.models), tuple(key.tags)))
+            self._keys[digest] = (key, Principal.of(key))
         return complaints
 
     @hookimpl

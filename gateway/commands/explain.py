@@ -1,0 +1,157 @@
+"""``gateway explain``"""
+
+import difflib
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from gateway import intake
+from gateway.bodies import JsonBody
+from gateway.commands import config_option, found_config
+from gateway.config.forms import DIALECTS
+from gateway.domain import ANONYMOUS, GENERATE, Call, Candidate, Endpoint, LeftOut, Principal
+from gateway.errors import Fault, GatewayError
+from gateway.headers import Headers
+from gateway.loading import Gateway, load
+from gateway.relay import check_models, counts_itself, route_of, wanted
+from gateway.wishes import read_wishes
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What would become of a call; ``itself`` tells that the gateway needs no channel for it."""
+
+    call: Call
+    candidates: list[Candidate]
+    left_out: list[LeftOut]
+    refused: Fault | None = None
+    itself: bool = False
+
+
+@click.command("explain")
+@config_option
+@click.option("--key", "name", default="", help="Whose call, by the name in `keys:`; none given: a key without bounds.")
+@click.option("--model", default="", help="The model asked for; none given: the body's.")
+@click.option("--dialect", default="chat", show_default=True, type=click.Choice(DIALECTS), help="The client's.")
+@click.option("--operation", default=GENERATE, show_default=True, help="generate, embeddings, images, ...")
+@click.option("--body", type=click.File("rb"), help="A request's JSON body, for what it wishes of routing; - reads it.")
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A request's header; may come again.")
+@click.option("--seed", default="", metavar="REQUEST_ID", help="The call whose draw to make again.")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
+def command(config: Path | None, name: str, seed: str, as_json: bool, **asked: Any) -> None:
+    """Say who would serve a call, in which order, and why the others not; asks no upstream.
+
+    Plugins arrange the channels as they would; what they refuse before that is not foreseen.
+    Exit code 1 if the call would be refused.
+
+    Example: gateway explain --key alice --model gpt-4o
+    """
+    gateway = load(found_config(config))
+    principal = _principal(gateway, name) if name else ANONYMOUS
+    seed = seed or f"req_{uuid.uuid4().hex}"
+    try:
+        explanation = _explained(gateway, _call(principal, seed, **asked))
+    except GatewayError as error:  # the body or a header cannot be understood
+        raise click.UsageError(error.fault.message) from None
+    click.echo(json.dumps(_document(explanation), indent=2) if as_json else "\n".join(_lines(gateway, explanation)))
+    if explanation.refused is not None:
+        click.get_current_context().exit(1)
+
+
+def _principal(gateway: Gateway, name: str) -> Principal:
+    keys = {key.name: key for key in gateway.settings.keys}
+    if name not in keys:
+        near = difflib.get_close_matches(name, keys, 1, 0.6)
+        hint = f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(keys) or 'none'}"
+        raise click.BadParameter(f"no key is called {name!r}{hint}", param_hint="--key")
+    return Principal.of(keys[name])
+
+
+def _call(
+    principal: Principal, seed: str, model: str, dialect: str, operation: str,
+    body: IO[bytes] | None, headers: tuple[str, ...],
+) -> Call:  # fmt: skip
+    given = Headers((name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in headers))
+    read = JsonBody(body.read()) if body is not None else None
+    head = intake.read_head(read) if read is not None else {}
+    model = model or str(head.get("model") or "")
+    if not model and operation == GENERATE:
+        raise click.UsageError("name a --model, or a --body that names one")
+    endpoint = Endpoint(dialect, operation, "")
+    return Call(seed, endpoint, "POST", "", given, read, model, False, principal, wishes=read_wishes(head, given))
+
+
+def _explained(gateway: Gateway, call: Call) -> Explanation:
+    try:
+        check_models(call)
+    except GatewayError as error:
+        return Explanation(call, [], [], error.fault)
+    if counts_itself(gateway, call):
+        return Explanation(call, [], gateway.router.consider(wanted(call), call.id).left_out, itself=True)
+    try:
+        route = route_of(gateway, call)
+    except GatewayError as error:
+        return Explanation(call, [], gateway.router.consider(wanted(call), call.id).left_out, error.fault)
+    refused = None if route.candidates else Fault(503, "unavailable", "no channel can serve the call now", "no_channel")
+    return Explanation(call, route.candidates, route.left_out, refused)
+
+
+def _lines(gateway: Gateway, explanation: Explanation) -> list[str]:
+    call = explanation.call
+    lines = [f"{call.model or '(no model)'} for {call.principal.name}, {call.dialect} {call.operation}, seed {call.id}"]
+    for place, item in enumerate(explanation.candidates, 1):
+        settings, how = item.channel.settings, ", translated" if item.translated else ""
+        why = f"{item.reason}; priority {settings.priority}, weight {settings.weight}"
+        lines.append(f"{place:>2}  {item.channel.name}  {item.model or '-'}  {item.dialect}{how}  {why}")
+    for left_out in explanation.left_out:
+        about = f" (for {left_out.model!r})" if left_out.model else ""
+        lines.append(f" -  {left_out.channel.name}  {left_out.reason}{about}")
+    tries = gateway.settings.routing.retries + 1
+    if len(explanation.candidates) > tries:
+        lines.append(f"at most {tries} of them are tried (routing.retries)")
+    if explanation.itself:
+        lines.append("the gateway counts by itself: an estimate")
+    if explanation.refused is not None:
+        lines.append(f"refused: {explanation.refused.status} {explanation.refused.code}: {explanation.refused.message}")
+    warning = _warning(explanation)
+    return [*lines, f"warning: {warning}"] if warning else lines
+
+
+def _warning(explanation: Explanation) -> str:
+    first = explanation.candidates[0].channel if explanation.candidates else None
+    return explanation.call.wishes.warning(first)
+
+
+def _document(explanation: Explanation) -> dict[str, Any]:
+    call, refused = explanation.call, explanation.refused
+    return {
+        "key": call.principal.name,
+        "model": call.model,
+        "dialect": call.dialect,
+        "operation": call.operation,
+        "seed": call.id,
+        "candidates": [
+            {
+                "channel": item.channel.name,
+                "provider": item.channel.provider.name,
+                "model": item.model,
+                "dialect": item.dialect,
+                "translated": item.translated,
+                "priority": item.channel.settings.priority,
+                "weight": item.channel.settings.weight,
+                "reason": item.reason,
+            }
+            for item in explanation.candidates
+        ],
+        "left_out": [
+            {"channel": item.channel.name, "reason": item.reason, "model": item.model or call.model}
+            for item in explanation.left_out
+        ],
+        "by_itself": explanation.itself,
+        "refused": refused and {"status": refused.status, "code": refused.code, "message": refused.message},
+        "warning": _warning(explanation),
+    }
