@@ -89,8 +89,10 @@ def _free_text(arguments: str) -> str:
         value: Any = json_text.parse(arguments)
     except json_text.NotJson:
         return arguments  # the model wrote something else: better that than nothing
-    text = value.get("input") if isinstance(value, dict) else None
-    return text if isinstance(text, str) else arguments
+    if not isinstance(value, dict):
+        return arguments
+    texts = [value["input"]] if "input" in value else list(value.values())
+    return texts[0] if len(texts) == 1 and isinstance(texts[0], str) else arguments
 
 
 class UnwrappingReader:

@@ -10,7 +10,6 @@ from gateway.dialects.responses import carrier
 from gateway.dialects.responses.item_writer import annotation
 from gateway.dialects.responses.output import DeltaHead, Message, Output
 from gateway.dialects.responses.schema import DIALECT, listing, mapping, string
-from gateway.dialects.responses.tools import unwrapped
 from gateway.dialects.vocabulary import Citation, Mark, Media, Opaque, Part, Reasoning, Refusal, Text, ToolCall
 
 _NOTHING = b""
@@ -186,14 +185,12 @@ class ReasoningPart:
 
 
 class CallPart:
-    """A ``function_call`` or ``custom_tool_call``. The arguments of a custom tool that was offered
-    as a function are held back until they are whole: before that, its free text cannot be cut out."""
+    """A ``function_call`` or ``custom_tool_call``."""
 
     def __init__(self, part: ToolCall, output: Output):
         self._output = output
         self._call = part
-        self._held = output.names.wraps(part)
-        self._custom = self._held or part.kind == "custom"
+        self._custom = part.kind == "custom"
         prefix = "ctc_" if self._custom else "fc_"
         given = part.item_id or ""
         self._id = given if given.startswith(prefix) else output.new_id(prefix)
@@ -211,17 +208,14 @@ class CallPart:
 
     def delta(self, text: str, logprobs: Any) -> bytes:
         self._pieces.append(text)
-        return _NOTHING if self._held else self._output.delta(self._head, text)
+        return self._output.delta(self._head, text)
 
     def mark(self, mark: Mark) -> bytes:
         return self._sign(mark.signature) if mark.signature else _NOTHING
 
     def close(self) -> bytes:
         text, written = "".join(self._pieces), _NOTHING
-        if self._held:
-            text = unwrapped(text)
-            written = self._output.delta(self._head, text)
-        elif not text and not self._custom:  # no arguments: clients parse it as JSON all the same
+        if not text and not self._custom:  # no arguments: clients parse it as JSON all the same
             text = "{}"
             written = self._output.delta(self._head, text)
         if self._custom:

@@ -6,10 +6,9 @@ have no such thing, so its functions get flat names, which are taken apart again
 
 from typing import Any
 
-from gateway import json_text
 from gateway.dialects.responses.item_reader import joined_name
 from gateway.dialects.responses.schema import DIALECT, listing, mapping, string
-from gateway.dialects.vocabulary import Prompt, Tool, ToolCall, ToolChoice
+from gateway.dialects.vocabulary import Prompt, Tool, ToolChoice
 from gateway.errors import BadRequest
 
 _FUNCTION_MEMBERS = {"type", "name", "description", "parameters", "strict", "function"}
@@ -130,11 +129,6 @@ class CallNames:
 
     def __init__(self, prompt: Prompt):
         self._spaces = {tool.name: tool for tool in prompt.tools if namespace_of(tool)}
-        self._customs = {tool.name for tool in prompt.tools if tool.kind == "custom"}
-
-    def wraps(self, call: ToolCall) -> bool:
-        """Whether an upstream without custom tools was given *call*'s tool as a function."""
-        return call.kind == "function" and call.name in self._customs
 
     def members(self, name: str) -> dict[str, str]:
         """``name``, and ``namespace`` where there is one."""
@@ -142,16 +136,3 @@ class CallNames:
         if tool is None:
             return {"name": name}
         return {"name": own_name(tool), "namespace": string(mapping(namespace_of(tool)).get("name"))}
-
-
-def unwrapped(arguments: str) -> str:
-    """The free text in the arguments of a custom tool that was offered as a function of one
-    string; anything else stays as it is."""
-    try:
-        value = json_text.parse(arguments.encode("utf-8", "surrogatepass"))
-    except json_text.NotJson:
-        return arguments
-    if isinstance(value, dict) and isinstance(value.get("input"), str):
-        return value["input"]
-    texts = list(mapping(value).values())
-    return texts[0] if len(texts) == 1 and isinstance(texts[0], str) else arguments
