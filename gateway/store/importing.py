@@ -1,0 +1,70 @@
+"""Many keys at once. The same file may come again: what is there already stays as it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from gateway.store import changes
+from gateway.store.keys import KeyRefused, Wanted, insert_keys
+from gateway.store.tables import keys, secrets
+
+_BATCH = 500  # a statement takes only so many parameters
+
+
+@dataclass(slots=True)
+class Imported:
+    """How many keys were ``created``, ``changed``, ``unchanged``, or stay ``revoked`` whatever the file says."""
+
+    created: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    revoked: int = 0
+
+
+def import_keys(store: Any, wanted: Sequence[tuple[str, Wanted]]) -> Imported:
+    """Bring the store to what (place in the file, key) pairs say: all of them or, with KeyRefused
+    and every complaint, none. Names and digests are distinct."""
+    done, complaints, changed = Imported(), [], []
+    with store.begin() as connection:
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            complaints += _batch(connection, batch, done, changed)
+        if complaints:
+            raise KeyRefused(complaints)
+        changes.note(connection, "key", changed)
+    return done
+
+
+def _batch(
+    connection: Connection, batch: Sequence[tuple[str, Wanted]], done: Imported, changed: list[str]
+) -> list[str]:
+    """Carries out a part; the complaints."""
+    digests = [key.digest for _, key in batch]
+    query = select(secrets.c.digest, secrets.c.key).where(secrets.c.digest.in_(digests))
+    owners = {row.digest: row.key for row in connection.execute(query)}
+    rows = connection.execute(select(keys).where(keys.c.name.in_([key.name for _, key in batch])))
+    known = {row.name: row for row in rows}
+    complaints, fresh = [], []
+    for place, key in batch:
+        owner, row = owners.get(key.digest), known.get(key.name)
+        if owner not in (None, key.name):
+            complaints.append(f"{place}: {key.name!r} has the secret of the key {owner!r}")
+        elif row is None:
+            fresh.append(key)
+        elif owner is None:
+            complaints.append(f"{place}: the key {key.name!r} exists, with another secret (see `gateway keys rotate`)")
+        elif row.revoked is not None:
+            done.revoked += 1
+        elif all(getattr(row, column) == value for column, value in key.columns().items()):
+            done.unchanged += 1
+        else:
+            connection.execute(update(keys).where(keys.c.name == key.name).values(key.columns()))
+            done.changed += 1
+            changed.append(key.name)
+    if fresh and not complaints:
+        insert_keys(connection, fresh)
+        done.created += len(fresh)
+        changed += [key.name for key in fresh]
+    return complaints
