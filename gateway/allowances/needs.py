@@ -1,0 +1,116 @@
+"""What a call may come to, before anybody knows: cheap, and on the high side."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway import json_text
+from gateway.bodies import JsonBody
+from gateway.domain import COUNT_TOKENS, Call, Candidate, Channel
+from gateway.token_count import weighed
+from gateway.usage import Usage
+
+_FILE = 2000  # tokens of a body that is no JSON: a recording, a picture
+_AUDIO_BYTES = 3000  # of a second of speech, where it is packed tightly
+# Work that nobody is billed for: what was made before is looked at, or tokens are counted.
+_FREE = frozenset({COUNT_TOKENS, "files", "stored_responses", "models"})
+_NO_OUTPUT = frozenset({"embeddings", "moderations", "rerank"})
+# Where each dialect says the most that may be written, and how many answers are to be written.
+_MOST = {
+    "chat": (("max_completion_tokens",), ("max_tokens",)),
+    "responses": (("max_output_tokens",),),
+    "messages": (("max_tokens",),),
+    "gemini": (("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
+}
+_ANSWERS = {
+    "chat": (("n",), ("best_of",)),
+    "gemini": (("generationConfig", "candidateCount"), ("generation_config", "candidate_count")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a call may use: tokens, images made, seconds of audio heard. ``said``: the client itself
+    said how much it lets be written."""
+
+    input: int
+    output: int
+    said: bool
+    images: int | None = None
+    seconds: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self.input + self.output
+
+    def usage(self) -> Usage:
+        """As if it had been used."""
+        return Usage(self.input, self.output, images=self.images, seconds=self.seconds)
+
+
+NO_NEEDS = Needs(0, 0, True)
+
+
+def is_free(call: Call) -> bool:
+    """Whether the call counts as a request but uses neither tokens nor money."""
+    return call.method != "POST" or call.operation in _FREE
+
+
+def needs_of(call: Call, usual_output: int) -> Needs:
+    """An estimate of what *call* may use. *usual_output* stands in where the client says no most."""
+    if is_free(call):
+        return NO_NEEDS
+    if not isinstance(call.body, JsonBody):
+        seconds = len(call.body) // _AUDIO_BYTES + 1 if call.body and call.operation == "audio" else None
+        return Needs(_FILE, usual_output, False, 1 if call.operation == "images" else None, seconds)
+    data = call.body.data
+    read = weighed(data)
+    if call.operation in _NO_OUTPUT:
+        return Needs(read, 0, True)
+    document = _document(data)
+    most = _largest(document, _MOST[call.dialect])
+    answers = max(_largest(document, _ANSWERS.get(call.dialect, ())) or 1, 1)
+    images = answers if call.operation == "images" else None
+    return Needs(read, (usual_output if most is None else most) * answers, most is not None, images)
+
+
+def micro_usd(needs: Needs, candidate: Candidate, prices: Any, at: datetime) -> int | None:
+    """What *needs* cost there in micro-USD; None when no price is known. *prices* is what
+    ``services.prices`` holds, or None."""
+    return _cost(prices, candidate.channel, candidate.model, needs.usage(), at)
+
+
+def worst_micro_usd(channel: Channel, model: str, read: int, written: int, prices: Any, at: datetime) -> int | None:
+    """The most that a call can cost there that reads and writes so many tokens, whatever their kinds."""
+    kinds = (
+        Usage(read, written),
+        Usage(read, written, cache_write=read, cache_write_1h=read),
+        Usage(read, written, input_audio=read, output_audio=written),
+        Usage(read, written, reasoning=written),
+    )
+    costs = [_cost(prices, channel, model, usage, at) for usage in kinds]
+    return max((cost for cost in costs if cost is not None), default=None)
+
+
+def _cost(prices: Any, channel: Channel, model: str, usage: Usage, at: datetime) -> int | None:
+    return None if prices is None else prices.cost(channel.name, channel.provider.name, model, usage, at)
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    try:
+        document = json_text.parse(data)
+    except json_text.NotJson:  # intake has seen that it is JSON; it may still be nested too deeply
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _largest(document: dict[str, Any], paths: Iterable[tuple[str, ...]]) -> int | None:
+    found = []
+    for path in paths:
+        value: Any = document
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            found.append(value)
+    return max(found, default=None)
