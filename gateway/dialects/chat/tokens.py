@@ -4,20 +4,24 @@ OpenAI's ``prompt_tokens`` holds cached and written cache tokens, ``completion_t
 reasoning ones: just as Usage does.
 """
 
+import math
+from decimal import Decimal
 from typing import Any
 
 from gateway.dialects.chat.shapes import count, inner
 from gateway.usage import UPSTREAM, Usage
 
 # Where each count may stand, the first that is there wins. DeepSeek says
-# prompt_cache_hit_tokens, Kimi cached_tokens beside prompt_tokens.
+# prompt_cache_hit_tokens, Kimi cached_tokens beside prompt_tokens; gateways before Anthropic keep
+# its names for the cache. Images and speech have input_tokens, transcriptions input_token_details.
 _READ = {
     "input": (("prompt_tokens",), ("input_tokens",)),
     "output": (("completion_tokens",), ("output_tokens",)),
     "cached": (("prompt_tokens_details", "cached_tokens"), ("prompt_cache_hit_tokens",), ("cached_tokens",),
-               ("input_tokens_details", "cached_tokens")),
-    "cache_write": (("prompt_tokens_details", "cache_write_tokens"),),
-    "input_audio": (("prompt_tokens_details", "audio_tokens"),),
+               ("input_tokens_details", "cached_tokens"), ("input_token_details", "cached_tokens"),
+               ("cache_read_input_tokens",)),
+    "cache_write": (("prompt_tokens_details", "cache_write_tokens"), ("cache_creation_input_tokens",)),
+    "input_audio": (("prompt_tokens_details", "audio_tokens"), ("input_token_details", "audio_tokens")),
     "output_audio": (("completion_tokens_details", "audio_tokens"),),
     "reasoning": (("completion_tokens_details", "reasoning_tokens"), ("output_tokens_details", "reasoning_tokens"),
                   ("reasoning_tokens",)),
@@ -31,12 +35,25 @@ _WRITTEN = {
 
 
 def read_usage(document: Any) -> Usage | None:
-    """A ``usage`` object as Usage; None when it says nothing (null, ``{}``, no numbers)."""
+    """A ``usage`` object as Usage; None when it says nothing (null, ``{}``, no numbers).
+
+    What counts a total alone (embeddings, rerank) has written nothing; transcriptions may be
+    counted by ``seconds``, of which each that began is charged.
+    """
     counts = {name: _first(document, paths) for name, paths in _READ.items()}
+    total, seconds = count(inner(document, "total_tokens")), _seconds(inner(document, "seconds"))
     if counts["input"] is None and counts["output"] is None:
+        counts["input"] = total if total is not None and total > 0 else None
+        if counts["input"] is None and seconds is None:
+            return None
+    _add_uncounted_reasoning(counts, total)
+    return Usage(**counts, source=UPSTREAM, seconds=seconds)
+
+
+def _seconds(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 < value < 1e9:
         return None
-    _add_uncounted_reasoning(counts, count(inner(document, "total_tokens")))
-    return Usage(**counts, source=UPSTREAM)
+    return math.ceil(value)
 
 
 def _first(document: Any, paths: tuple[tuple[str, ...], ...]) -> int | None:

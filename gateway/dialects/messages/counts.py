@@ -12,7 +12,7 @@ from gateway.usage import UPSTREAM, Usage
 
 def _count(usage: dict[str, Any], name: str) -> int | None:
     value = usage.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _inside(usage: dict[str, Any], group: str, name: str) -> int | None:
@@ -27,6 +27,9 @@ def read_usage(usage: Any) -> Usage:
     fresh = _count(usage, "input_tokens")
     cached = _count(usage, "cache_read_input_tokens")
     written = _count(usage, "cache_creation_input_tokens")
+    if written is None:  # some servers tell it by lifetime only
+        by_life = [_inside(usage, "cache_creation", f"ephemeral_{life}_input_tokens") for life in ("5m", "1h")]
+        written = sum(count or 0 for count in by_life) if any(count is not None for count in by_life) else None
     total = None if fresh is None else fresh + (cached or 0) + (written or 0)
     output = _count(usage, "output_tokens")
     if total is None and output is None:

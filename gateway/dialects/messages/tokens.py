@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from gateway import json_text
-from gateway.dialects.vocabulary import Media, Opaque, Prompt, Reasoning, Refusal, Text, ToolCall, ToolResult
+from gateway.dialects.vocabulary import Media, Opaque, Part, Prompt, Reasoning, Refusal, Text, ToolCall, ToolResult
 
 _WORD = re.compile(r"[A-Za-z]+")
 _PER_WORD, _PER_LETTER = 0.55, 0.13  # short words are a token each, long ones several
@@ -75,8 +75,7 @@ def estimate_tokens(prompt: Prompt) -> int:
     counter = TokenCounter()
     for turn in prompt.turns:
         counter.add_tokens(_PER_TURN)
-        for part in turn.parts:
-            _COUNTERS[type(part)](part, counter)
+        count_parts(turn.parts, counter)
     if prompt.tools:
         counter.add_tokens(_TOOLS_AT_ALL)
     for tool in prompt.tools:
@@ -87,6 +86,12 @@ def estimate_tokens(prompt: Prompt) -> int:
     if prompt.output is not None:
         _add_json(prompt.output.schema, counter)
     return counter.total
+
+
+def count_parts(parts: list[Part], counter: TokenCounter) -> None:
+    """Add what *parts*, of a prompt or of an answer, say."""
+    for part in parts:
+        _COUNTERS[type(part)](part, counter)
 
 
 def _add_json(value: Any, counter: TokenCounter) -> None:
@@ -110,8 +115,7 @@ def _call(part: ToolCall, counter: TokenCounter) -> None:
 
 def _result(part: ToolResult, counter: TokenCounter) -> None:
     counter.add_tokens(_PER_CALL)
-    for inner in part.parts:
-        _COUNTERS[type(inner)](inner, counter)
+    count_parts(part.parts, counter)
 
 
 def _media(part: Media, counter: TokenCounter) -> None:

@@ -133,7 +133,7 @@ def read_usage(value: Any) -> Usage:
 
 def _first(said: dict, *names: str) -> int | None:
     found = (integer(said.get(name)) for name in names)
-    return next((value for value in found if value is not None), None)
+    return next((value for value in found if value is not None and value >= 0), None)
 
 
 def _or(value: Any, default: Any) -> Any:
