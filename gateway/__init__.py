@@ -5,7 +5,8 @@ This module is what plugins import, and all that they import.
 
 from gateway import json_text as JsonText
 from gateway.config.checker import option
-from gateway.config.kinds import Secret
+from gateway.config.kinds import Secret, Size
+from gateway.config.settings import Budget, KeySettings, Limits
 from gateway.dialects import vocabulary
 from gateway.dialects.registry import DIALECTS, FACES
 from gateway.domain import (
@@ -21,6 +22,7 @@ from gateway.domain import (
     Provider,
     Record,
     Route,
+    UpstreamReply,
     UpstreamRequest,
 )
 from gateway.errors import (
@@ -28,6 +30,7 @@ from gateway.errors import (
     BodyTooLarge,
     ChannelFailed,
     ClientError,
+    ConfigError,
     Fault,
     Forbidden,
     GatewayError,
@@ -37,13 +40,16 @@ from gateway.errors import (
     Unauthorized,
 )
 from gateway.hookspecs import hookimpl
+from gateway.json_edit import edit_body
 from gateway.usage import Usage
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Answered", "Attempt", "BadRequest", "BodyTooLarge", "Call", "Candidate", "Channel", "ChannelFailed",
-    "ClientError", "DIALECTS", "Endpoint", "FACES", "Fault", "Forbidden", "GatewayError", "Inbound", "JsonText",
-    "NotFound", "PaymentRequired", "Principal", "Provider", "REMOVED", "Record", "Route", "Secret",
-    "TooManyRequests", "Unauthorized", "UpstreamRequest", "Usage", "hookimpl", "option", "vocabulary",
+# Packages among these are loaded by whoever asks for them.
+__all__ = [  # noqa: F822
+    "Answered", "Attempt", "BadRequest", "BodyTooLarge", "Budget", "Call", "Candidate", "Channel", "ChannelFailed",
+    "ClientError", "ConfigError", "DIALECTS", "Endpoint", "FACES", "Fault", "Forbidden", "GatewayError", "Inbound",
+    "JsonText", "KeySettings", "Limits", "NotFound", "PaymentRequired", "Principal", "Provider", "Record",
+    "REMOVED", "Route", "Secret", "Size", "TooManyRequests", "Unauthorized", "UpstreamReply", "UpstreamRequest",
+    "Usage", "allowances", "aws", "edit_body", "hookimpl", "ledger", "option", "policies", "vocabulary",
 ]  # fmt: skip

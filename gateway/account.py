@@ -1,28 +1,42 @@
 """A call's account: what is known of it while it runs, and the one record when it ends."""
 
+import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
 from gateway.bodies import FileBody
 from gateway.departures import Watch
-from gateway.domain import CLIENT_CLOSED, COMPLETE, FAILED, REFUSED, TRUNCATED, Attempt, Call, Record
+from gateway.domain import CLIENT_CLOSED, COMPLETE, FAILED, REFUSED, TRUNCATED, Attempt, Call, Candidate, Record
 from gateway.errors import ClientError, ClientGone, GatewayError
 from gateway.plugin_manager import Plugin, tell
 from gateway.usage import Usage
+from gateway.usage_reading import UsageTap
+
+log = logging.getLogger("gateway.account")
 
 
 class Account:
     """Gathers a call's facts; ``close`` ends the call, exactly once, however it ended."""
 
-    def __init__(self, call: Call, watch: Watch, attempt_observers: tuple[Plugin, ...], observers: tuple[Plugin, ...]):
+    def __init__(
+        self, call: Call, watch: Watch, attempt_observers: tuple[Plugin, ...], observers: tuple[Plugin, ...],
+        prices: Any = None,
+    ):  # fmt: skip
+        self._prices = prices
         self.call = call
         self.watch = watch
         self.status = 0
         self.channel = ""
         self.usage = Usage()
+        self.tap: UsageTap | None = None  # at the answer that is passed on
         self.first_event: float | None = None
         self.bytes_out = 0
         self.outcome = ""
         self.error = ""
+        self.candidate: Candidate | None = None  # that answered, or was tried last
+        self.queued = 0.0
+        self.at_end: list[Callable[[], None]] = []  # what was held for the call is given back
         self._attempt_observers = attempt_observers
         self._observers = observers
         self._closed = False
@@ -58,8 +72,16 @@ class Account:
             return
         self._closed = True
         self.watch.close()
+        if self.tap is not None:
+            self.usage = self.tap.usage(self.outcome == COMPLETE)
         if isinstance(self.call.body, FileBody):
             self.call.body.close()
+        for give_back in self.at_end:
+            try:
+                give_back()
+            except GatewayError as error:
+                log.error("%s: %s", self.call.id, error)
+        candidate = self.candidate
         record = Record(
             status=self.status,
             outcome=self.outcome or CLIENT_CLOSED,
@@ -70,9 +92,22 @@ class Account:
             total=time.monotonic() - self.call.started,
             bytes_out=self.bytes_out,
             error=self.error,
+            model=candidate.model if candidate else "",
+            provider=candidate.channel.provider.name if candidate else "",
+            cost=self._cost(candidate) if candidate else None,
+            queued=self.queued,
         )
         for plugin in reversed(self._observers):
             tell(plugin, "after_call", call=self.call, record=record)
+
+
+    def _cost(self, candidate: Candidate) -> int | None:
+        """Micro-USD; None where the usage or its price is not known."""
+        if self._prices is None or self.tap is None:
+            return None
+        channel = candidate.channel
+        at = self.call.received
+        return self._prices.cost(channel.name, channel.provider.name, candidate.model, self.usage, at)
 
 
 __all__ = ["COMPLETE", "TRUNCATED", "Account"]

@@ -5,15 +5,17 @@ endpoints.py is the table.
 """
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
 
-from gateway import endpoints, intake, json_text
+from gateway import endpoints, intake, json_text, readiness
 from gateway.admission import authenticate, client_address, credentials, without_key
 from gateway.bodies import FileBody, JsonBody
 from gateway.departures import watch
@@ -67,8 +69,8 @@ def _respond(gateway: Gateway) -> Response:
     request_id = headers.get("x-request-id")
     if not sane_id(request_id):
         request_id = f"req_{uuid.uuid4().hex}"
-    if path == "/":
-        return _front(request_id)
+    if path in _ABOUT_ITSELF:
+        return _ABOUT_ITSELF[path](gateway, request_id)
     dialect, call = endpoints.error_dialect(path, headers), None
     try:
         page = gateway.pages.get(path)
@@ -113,7 +115,8 @@ def _inbound(gateway: Gateway, path: str, headers: Headers, environ: Mapping[str
 
 def _page(gateway: Gateway, page: Page, path: str, headers: Headers, request_id: str) -> Response:
     inbound = _inbound(gateway, path, headers, request.environ)
-    authenticate(gateway, inbound)
+    if not page.open:
+        inbound = replace(inbound, principal=authenticate(gateway, inbound))
     status, shown, body = look_at(page, inbound)
     return Response(body, status, [*shown, ("x-request-id", request_id)])
 
@@ -171,12 +174,28 @@ def _models(gateway: Gateway, endpoint: Endpoint, principal: Principal, request_
     return Response(json_text.write(document), 200, headers)
 
 
-def _front(request_id: str) -> Response:
+def _front(_: Gateway, request_id: str) -> Response:
     """``/`` says that somebody is at home (Claude Code asks with HEAD before anything else)."""
     headers = [("content-type", "application/json"), ("x-request-id", request_id)]
     if request.method not in ("GET", "HEAD"):
         return _error(Fault(405, "invalid_request", "/ takes GET", "method_not_allowed"), "chat", request_id, None)
     return Response(b'{"service":"gateway"}\n', 200, headers)
+
+
+def _alive(_: Gateway, request_id: str) -> Response:
+    """``/healthz``: this worker answers."""
+    headers = [("content-type", "application/json"), ("x-request-id", request_id)]
+    return Response(b'{"alive":true}\n', 200, headers)
+
+
+def _ready(gateway: Gateway, request_id: str) -> Response:
+    """``/readyz``: calls can be served."""
+    failing = readiness.failing(gateway)
+    headers = [("content-type", "application/json"), ("cache-control", "no-store"), ("x-request-id", request_id)]
+    return Response(json_text.write({"ready": not failing, "failing": failing}), 503 if failing else 200, headers)
+
+
+_ABOUT_ITSELF = {"/": _front, "/healthz": _alive, "/readyz": _ready}
 
 
 def _response(reply: Reply) -> Response:
@@ -192,11 +211,12 @@ def _response(reply: Reply) -> Response:
 
 def _error(fault: Fault, dialect: str, request_id: str, call: Call | None) -> Response:
     headers = [("content-type", "application/json"), ("x-request-id", request_id)]
+    headers += call.reply_headers if call is not None else []
     if call is not None and call.attempts:
         headers += [("x-gateway-channel", call.attempts[-1].channel), ("x-gateway-attempts", str(len(call.attempts)))]
         headers += shown_route(call)
     if fault.retry_after is not None:
-        headers.append(("retry-after", str(max(1, round(fault.retry_after)))))
+        headers.append(("retry-after", str(max(1, math.ceil(fault.retry_after)))))
     if fault.status == 401:
         headers.append(("www-authenticate", 'Bearer realm="gateway"'))
     return Response(json_text.write(FACES[dialect].error_body(fault, request_id)), fault.status, headers)

@@ -14,7 +14,12 @@ import click
 from gateway import __version__
 from gateway.errors import ConfigError
 
-COMMANDS = ("serve", "check", "explain", "plan", "schema", "plugins", "models")
+COMMANDS = (
+    "serve", "check", "explain", "plan", "channels", "keys", "teams", "limits", "budget", "usage", "ledger", "prices",
+    "db", "models", "plugins", "plugin", "schema", "bookkeeper",
+)  # fmt: skip
+
+_EXTRAS = {"sqlalchemy": "store", "psycopg": "postgres", "pytest": "test"}
 
 
 class LazyGroup(click.Group):
@@ -28,7 +33,12 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in COMMANDS:
-            return importlib.import_module(f"gateway.commands.{name}").command
+            try:
+                return importlib.import_module(f"gateway.commands.{name}").command
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] == "gateway":
+                    raise
+                return _lacking(name, error.name or "")
         return self._added().get_command(ctx, name)
 
     def _added(self) -> click.Group:
@@ -40,6 +50,19 @@ class LazyGroup(click.Group):
         except ConfigError as error:
             click.echo("\n".join(error.complaints), err=True)
             ctx.exit(2)
+
+
+def _lacking(name: str, library: str) -> click.Command:
+    """What stands for a command that needs what is not installed."""
+    extra = _EXTRAS.get(library.partition(".")[0], library)
+
+    @click.command(name, add_help_option=False, context_settings={"ignore_unknown_options": True})
+    @click.argument("_", nargs=-1)
+    def command(_: tuple[str, ...]) -> None:
+        raise click.ClickException(f"`gateway {name}` needs an extra: pip install 'llm-gateway[{extra}]'")
+
+    command.help = f"(needs an extra: pip install 'llm-gateway[{extra}]')"
+    return command
 
 
 @click.group(cls=LazyGroup)

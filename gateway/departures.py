@@ -30,12 +30,14 @@ def _original(module: str, name: str) -> Any:
 
 
 class Watch:
-    """One call's client and the upstream socket that works for it. Close it when the call ends."""
+    """One call's client and the upstream socket that works for it. Close it when the call ends.
+    ``stale`` counts the requests that a kept connection swallowed, so that they were sent once more."""
 
-    __slots__ = ("gone", "_departures", "_client", "_upstream")
+    __slots__ = ("gone", "stale", "_departures", "_client", "_upstream")
 
     def __init__(self, departures: "Departures | None", client: int):
         self.gone = False
+        self.stale = 0
         self._departures = departures
         self._client = client
         self._upstream = -1

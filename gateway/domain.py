@@ -1,6 +1,7 @@
 """The nouns. All are frozen but Call (the one thing that moves through the road) and the
 UpstreamRequest that hooks may edit."""
 
+import copy
 import fnmatch
 import ipaddress
 import re
@@ -12,7 +13,7 @@ from typing import Any
 
 from gateway.bodies import Body
 from gateway.config.kinds import Secret
-from gateway.config.settings import ChannelSettings, KeySettings, Timeouts
+from gateway.config.settings import Budget, ChannelSettings, KeySettings, Limits, TeamSettings, Timeouts
 from gateway.usage import Usage
 from gateway.wishes import NO_WISHES, Wishes
 
@@ -37,19 +38,42 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the calls of one *scope* (``key:alice``, ``team:search``) may use together."""
+
+    scope: str
+    limits: Limits | None = None
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who calls: a client key's name and rights. ``models`` are names or globs; empty means all.
     With ``tags`` it is served only by channels that have all of them. ``show_route`` puts the
-    attempts into each reply."""
+    attempts into each reply, ``show_timing`` where its time went; ``may_choose`` lets it choose
+    channels by header. ``allowances`` are its own and its team's."""
 
     name: str
     models: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     show_route: bool = False
+    show_timing: bool = False
+    may_choose: bool = True
+    owner: str = ""
+    team: str = ""
+    allowances: tuple[Allowance, ...] = ()
 
     @classmethod
-    def of(cls, key: KeySettings) -> "Principal":
-        return cls(key.name, tuple(key.models), tuple(key.tags), key.show_route)
+    def of(cls, key: KeySettings, team: TeamSettings | None = None) -> "Principal":
+        allowances = []
+        if key.limits or key.budget:
+            allowances.append(Allowance(f"key:{key.name}", key.limits, key.budget))
+        if team is not None and (team.limits or team.budget):
+            allowances.append(Allowance(f"team:{team.name}", team.limits, team.budget))
+        return cls(
+            key.name, tuple(key.models), tuple(key.tags), key.show_route, key.show_timing, key.may_choose,
+            key.owner, key.team, tuple(allowances),
+        )  # fmt: skip
 
     def may_use(self, model: str) -> bool:
         return not self.models or any(fnmatch.fnmatchcase(model, pattern) for pattern in self.models)
@@ -68,6 +92,7 @@ class Inbound:
     headers: Mapping[str, str]
     address: ipaddress.IPv4Address | ipaddress.IPv6Address | None
     credentials: tuple[Secret, ...] = field(repr=False)
+    principal: Principal = ANONYMOUS  # whose it is, once that is known: pages are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +110,18 @@ class Provider:
     """A vendor, as data.
 
     ``dialects`` maps each dialect it speaks to the path of its generate operation ("" for the
-    usual one); ``operations`` are those it takes beside generate. ``auth`` is ``bearer``,
-    ``x-api-key``, ``header:NAME``, ``query:NAME`` or ``none``; ``dialect_auth`` differs from it
-    for some dialects. ``traits`` see dialects.vocabulary.Target. ``respond(UpstreamRequest) ->
-    Answered`` makes the provider live inside the gateway, without any network.
+    usual one); ``operations`` are those it takes beside generate, ``paths`` where they stand if not
+    at the usual place. ``auth`` is ``bearer``, ``basic``, ``x-api-key``, ``header:NAME``,
+    ``query:NAME`` or ``none``; ``dialect_auth`` differs from it for some dialects. ``traits`` see
+    dialects.vocabulary.Target. ``respond(UpstreamRequest) -> Answered`` makes the provider live
+    inside the gateway, without any network.
+
+    ``egress`` names what ``tools.http`` may reach beside the channel's own address: hosts (https)
+    or addresses. ``keyless`` lets a channel go without a key (``authorize`` is called with None
+    then). ``end`` is the data of the vendor's own terminal event, which becomes the dialect's.
+    ``checks_ok`` asks ``classify_failure`` of answers below 400 too. ``base_url``, ``egress`` and
+    paths may hold ``${channel.name}`` and ``${channel.options.NAME}``. ``rules`` (provider_rules)
+    and ``options`` (the class that reads the channel's) are put in while the configuration loads.
     """
 
     name: str
@@ -100,11 +133,20 @@ class Provider:
     headers: Mapping[str, str] = field(default_factory=dict)
     traits: frozenset[str] = frozenset()
     respond: Callable[["UpstreamRequest"], Answered] | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
+    egress: tuple[str, ...] = ()
+    keyless: bool = False
+    end: bytes = b""
+    checks_ok: bool = False
+    options: type | None = None
+    rules: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One upstream account a call can be sent through."""
+    """One upstream account a call can be sent through. ``options`` are those of the YAML, as the
+    provider's ``ChannelOptions`` if its plugin declares them. ``rules`` are its provider's, for this
+    channel; ``egress`` is where its plugin's ``tools.http`` may go (``https://host:443``)."""
 
     name: str
     provider: Provider
@@ -112,6 +154,9 @@ class Channel:
     keys: tuple[Secret, ...]
     models: tuple[tuple[str, str | None], ...]
     settings: ChannelSettings = field(repr=False)
+    options: Any = field(default=None, repr=False)
+    rules: Any = field(default=None, repr=False)
+    egress: frozenset[str] = frozenset()
 
     @property
     def timeouts(self) -> Timeouts:
@@ -121,6 +166,11 @@ class Channel:
         """Whether the channel itself takes *operation* in *dialect*: nothing is translated then."""
         provider = self.provider
         return dialect in provider.dialects and (operation == GENERATE or operation in provider.operations)
+
+    def context(self, model: str) -> int | None:
+        """Most tokens that *model* (the channel's name for it) reads, if the configuration says so."""
+        found = self.settings.context
+        return found.get(model) or next((found[g] for g in found if fnmatch.fnmatchcase(model, g)), None)
 
     def nearest_dialect(self, dialect: str) -> str:
         """The dialect to generate in for a client that speaks *dialect*; empty if it speaks none."""
@@ -194,7 +244,8 @@ class UpstreamRequest:
     """What will be sent, open to ``rewrite_request`` and ``authorize``.
 
     ``body_edits`` are (JSON Pointer, value) pairs; REMOVED as value takes a member out. They are
-    applied to the bytes in place, so that everything else stays as the client wrote it.
+    applied to the bytes in place, so that everything else stays as the client wrote it. ``dropped``
+    names members of the client's that this channel does not get: the reply says so.
     """
 
     method: str
@@ -202,6 +253,13 @@ class UpstreamRequest:
     headers: MutableMapping[str, str]
     body: Body | None
     body_edits: list[tuple[str, Any]] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+    def copy(self) -> "UpstreamRequest":
+        """The same request, to be signed apart from this one; the body's bytes are shared."""
+        return UpstreamRequest(
+            self.method, self.url, copy.copy(self.headers), self.body, [*self.body_edits], [*self.dropped]
+        )
 
     def set_member(self, pointer: str, value: Any) -> None:
         """Add or replace the member of the JSON body that the JSON Pointer names."""
@@ -250,8 +308,12 @@ class Call:
     started: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
     wishes: Wishes = NO_WISHES
+    passed_over: list[LeftOut] = field(default_factory=list)  # who could not be tried: at rest, or full
     prompt: Any = field(default=None, repr=False)  # the body in neutral words, once somebody needed it
     notes: dict[str, Any] = field(default_factory=dict)  # plugins' own, keyed by plugin name
+    reply_headers: list[tuple[str, str]] = field(default_factory=list)  # plugins' own, for the reply
+    counted: bool = False  # its usage has to be known: upstreams are asked for it, or it is estimated
+    hold_whole: bool = False  # a filter has to see a whole reply before any of it is passed on
 
     @property
     def dialect(self) -> str:
@@ -275,3 +337,7 @@ class Record:
     total: float
     bytes_out: int
     error: str = ""
+    model: str = ""  # the channel's name for it
+    provider: str = ""
+    cost: int | None = None  # micro-USD; None where the price or the usage is not known
+    queued: float = 0.0  # seconds of the total that were spent waiting for a channel with room

@@ -68,6 +68,8 @@ def find_endpoint(method: str, path: str, headers: Mapping[str, str]) -> Endpoin
     if operation == MODELS:
         dialect = _list_dialect(google, headers)
         return Endpoint(dialect, MODELS, "/v1" + rest, model=rest.removeprefix("/models").lstrip("/"))
+    if operation == "files" and "anthropic-version" in headers:  # at the same path as OpenAI's
+        dialect = "messages"
     return Endpoint(dialect, operation, "/v1" + rest, model_needed=needed)
 
 

@@ -10,6 +10,7 @@ GatewayError
 │   ├── ChannelUnreachable, ChannelTimeout 504, ChannelAnswered (its own status)
 │   └── StreamCut          it broke after the answer had begun
 ├── NoChannel 503          no channel is left that could serve the call
+│   └── ChannelsFull 429   all of them are at a limit
 ├── ClientGone 499         the client left; nobody is to blame
 ├── PluginError 500        a plugin raised something that is not one of these
 └── ConfigError            the operator's; carries every complaint at once
@@ -164,6 +165,7 @@ class ChannelAnswered(ChannelFailed):
         self.headers = headers
         self.document = document
         self.body = body
+        self.secrets: tuple[str, ...] = ()  # what it was signed with: vendors like to repeat it
 
 
 class StreamCut(ChannelFailed):
@@ -177,6 +179,13 @@ class NoChannel(GatewayError):
 
     status = 503
     code = "no_channel"
+
+
+class ChannelsFull(NoChannel):
+    """Every channel that could serve the call is at a limit, its own or the upstream's."""
+
+    status = 429
+    code = "channels_full"
 
 
 class ClientGone(GatewayError):

@@ -1,7 +1,9 @@
 """Which headers travel on, in either direction."""
 
+import email.utils
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -92,6 +94,56 @@ def returned(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         elif lower not in _WITHHELD and lower not in named and not lower.startswith(_WITHHELD_PREFIXES):
             chosen.append((lower, value))
     return chosen
+
+
+def retry_seconds(headers: Iterable[tuple[str, str]]) -> float | None:
+    """In how many seconds an upstream that has enough wants to be asked again, if it says so:
+    ``retry-after`` (RFC 9110 10.2.3: seconds or a date), ``retry-after-ms``, or the time at which a
+    limit with nothing remaining is reset (OpenAI's ``x-ratelimit-reset-*``, Anthropic's
+    ``anthropic-ratelimit-*-reset``). At most a day."""
+    named = {name.lower(): value.strip() for name, value in headers}
+    found = [_milliseconds(named.get("retry-after-ms", "")), _span(named.get("retry-after", ""))]
+    said = next((seconds for seconds in found if seconds is not None), None)
+    if said is None:
+        resets = [_span(value) for name, value in named.items() if _resets(name, named)]
+        said = max((seconds for seconds in resets if seconds is not None), default=None)
+    return None if said is None else min(max(said, 0.0), 86400.0)
+
+
+def _resets(name: str, named: Mapping[str, str]) -> bool:
+    """Whether *name* tells when a limit is reset of which nothing remains."""
+    if name.startswith("x-ratelimit-reset-"):
+        remaining = name.replace("-reset-", "-remaining-")
+    elif name.startswith("anthropic-ratelimit-") and name.endswith("-reset"):
+        remaining = name.removesuffix("-reset") + "-remaining"
+    else:
+        return False
+    return named.get(remaining) == "0"
+
+
+def _milliseconds(text: str) -> float | None:
+    return float(text) / 1000 if re.fullmatch(r"\d{1,9}(\.\d+)?", text) else None
+
+
+def _span(text: str) -> float | None:
+    """``7``, ``0.5``, ``6m0s``, ``120ms``, an HTTP date or an RFC 3339 time, as seconds from now."""
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * {"h": 3600, "m": 60, "s": 1, "ms": 0.001}[unit] for number, unit in parts)
+    for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            moment = read(text)
+        except (ValueError, TypeError):
+            continue
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return None
+
+
+def token(text: str) -> str:
+    """*text* as a token of a header's value (RFC 9110 5.6.2)."""
+    return re.sub(r"[^\w.-]", "_", text, flags=re.ASCII)
 
 
 def sane_id(value: str | None) -> bool:

@@ -35,6 +35,19 @@ def register_pages(pages: Any) -> None:
     """Call ``pages(path, view)``; ``view(request) -> (status, headers, bytes)``. Once per load."""
 
 
+# --- while a worker serves -----------------------------------------------------------------------
+
+
+@hookspec
+def begin(services: Any) -> None:
+    """This configuration begins to serve: ``services.state``, ``.every(seconds, work, name)``, ... Once per worker."""
+
+
+@hookspec
+def end() -> None:
+    """This configuration serves no new calls any more: another took its place, or the worker ends."""
+
+
 # --- gateway hooks: every plugin in `plugins:`, in its order on the way in, in reverse on the way out
 
 
@@ -49,8 +62,19 @@ def before_call(call: Any) -> None:
 
 
 @hookspec
+def filter_reply(call: Any) -> Any:
+    """Return a filter over the reply in the client's dialect, or None: ``feed(events: bytes) -> bytes`` and
+    ``close() -> bytes`` for streams, ``whole(response)`` (an UpstreamReply to change) else. Once per call."""
+
+
+@hookspec
+def answer_call(call: Any) -> Any:
+    """Return an Answered in place of any channel's answer, or None. First answer wins. Once per call."""
+
+
+@hookspec
 def arrange_channels(call: Any, route: Any) -> None:
-    """Sort ``route.candidates`` in place, or ``route.drop(candidate, reason)``. Once per call."""
+    """Sort ``route.candidates`` in place, ``route.drop(candidate, reason)``, or refuse. Once per call."""
 
 
 # --- provider hooks: only on the plugin that registered the channel's provider -------------------
@@ -62,13 +86,21 @@ def rewrite_request(call: Any, channel: Any, request: Any) -> None:
 
 
 @hookspec
-def authorize(channel: Any, key: Any, request: Any) -> Any:
-    """Add the credentials and return True. Each attempt, last; nobody else sees the secret."""
+def authorize(channel: Any, key: Any, request: Any, tools: Any, refresh: Any) -> Any:
+    """Add the credentials and return True. Each attempt, last; once more with ``refresh=True`` after a 401, if the
+    hook takes ``refresh``. ``tools``: ``http``, ``cache``, ``log``. Nobody else sees the secret."""
+
+
+@hookspec
+def decode_stream(call: Any, channel: Any, media_type: Any) -> Any:
+    """Return a decoder of an answer in another framing, or None: ``feed(bytes) -> bytes`` and ``close() -> bytes`` give
+    server-sent events (or what its ``media_type`` says). Each answer below 400, as it begins."""
 
 
 @hookspec
 def classify_failure(channel: Any, response: Any) -> Any:
-    """Return "ok", "retry", "bad_key", "fatal", seconds to leave the channel alone, or None. Each bad answer."""
+    """Return "ok", "retry", "bad_key", "fatal", seconds to leave the channel alone, or None. Each bad answer;
+    with ``Provider.checks_ok`` also each whole answer, and each stream's first event, of another status."""
 
 
 @hookspec

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway import json_text
-from gateway.domain import REMOVED
+from gateway.bodies import JsonBody
+from gateway.domain import REMOVED, Call
 from gateway.errors import BadRequest
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -29,6 +30,14 @@ def edit(text: bytes, edits: list[tuple[str, Any]]) -> bytes:
         tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
         text = _edit_one(text, tokens, value, pointer)
     return text
+
+
+def edit_body(call: Call, edits: list[tuple[str, Any]]) -> None:
+    """Change members of the client's JSON body (see ``edit``), for every channel that the call may be
+    tried on. A body of another kind is left alone. Raises BadRequest."""
+    if edits and isinstance(call.body, JsonBody):
+        call.body = JsonBody(edit(call.body.data, edits), call.body.content_type)
+        call.prompt = None  # it was read from what the body was
 
 
 def _edit_one(text: bytes, tokens: list[str], value: Any, pointer: str) -> bytes:

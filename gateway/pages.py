@@ -17,10 +17,11 @@ View = Callable[[Inbound], tuple[int, Mapping[str, str], bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A plugin's view of one path."""
+    """A plugin's view of one path. An open one is shown to whoever asks: it looks after itself."""
 
     plugin: Plugin
     view: View
+    open: bool = False
 
 
 def collect_pages(plugins: Iterable[Plugin]) -> dict[str, Page]:
@@ -28,13 +29,13 @@ def collect_pages(plugins: Iterable[Plugin]) -> dict[str, Page]:
     pages: dict[str, Page] = {}
     for plugin in plugins:
 
-        def add(path: str, view: View, plugin: Plugin = plugin) -> None:
+        def add(path: str, view: View, open: bool = False, plugin: Plugin = plugin) -> None:
             if not path.startswith("/") or path == "/" or _is_endpoint(path):
                 raise ConfigError([f"plugin {plugin.source.name!r} registers a page at {path!r}, which is not free"])
             if path in pages:
                 owner = pages[path].plugin.source.name
                 raise ConfigError([f"two plugins register a page at {path!r}: {owner!r} and {plugin.source.name!r}"])
-            pages[path] = Page(plugin, view)
+            pages[path] = Page(plugin, view, open)
 
         try:
             ask(plugin, "register_pages", pages=add)

@@ -22,6 +22,10 @@ class Patience:
         self._deadline = deadline
         self._first_event = self.total = FOREVER
 
+    def again(self) -> "Patience":
+        """The same for another attempt beside this one."""
+        return Patience(self.until, self._deadline)
+
     def attempt_begins(self, timeouts: Timeouts) -> None:
         now = time.monotonic()
         self._first_event = now + timeouts.first_event

@@ -14,7 +14,8 @@ import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,7 @@ from gateway.config.checker import Checker
 from gateway.config.document import Complaints, Node
 from gateway.config.kinds import Options
 from gateway.errors import ConfigError, GatewayError, PluginError
+from gateway.plugin_api import api_of
 
 log = logging.getLogger("gateway.plugins")
 
@@ -125,6 +127,7 @@ def load_plugin(source: Source, options: Options | None, complaints: Complaints)
     except Exception as error:
         log.exception("plugin %s could not be imported", source.name)
         raise ConfigError([f"plugin {source.name!r} ({source.origin}) cannot be imported: {error!r}"]) from None
+    api_of(module, source.name, source.origin)
     subject = _with_options(module, source, options, complaints)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -157,8 +160,11 @@ def _with_options(module: Any, source: Source, options: Options | None, complain
         return _made(factory, source)
     line = (options.line if options is not None else 0) or 1
     node = Node(line, dict(options or {}))
+    before = len(complaints.lines)
     values = Checker(complaints).read(kind, node, f"plugins.{source.name}")
-    complaints.raise_any()
+    if wrong := complaints.lines[before:]:
+        del complaints.lines[before:]
+        raise ConfigError(wrong)
     return _made(factory, source, values)
 
 
@@ -182,6 +188,38 @@ def _explained(error: pluggy.PluginValidationError) -> str:
     return f"{text} (hooks are: {', '.join(HOOK_NAMES)})" if "unknown hook" in text else text
 
 
+HookObserver = Callable[[str, str, float, bool, Any], None]
+
+
+class WatchedHook:
+    """A hook's caller that tells *observer* (plugin, hook, seconds, whether it failed, whose call it
+    was if it was anybody's) of each time it is called."""
+
+    def __init__(self, caller: Any, plugin: str, hook: str, observer: HookObserver):
+        self._caller = caller
+        self._names = plugin, hook
+        self._observer = observer
+
+    def __call__(self, **arguments: Any) -> Any:
+        began, failed = time.perf_counter(), True
+        try:
+            results = self._caller(**arguments)
+            failed = False
+            return results
+        finally:
+            self._observer(*self._names, time.perf_counter() - began, failed, arguments.get("call"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._caller, name)
+
+
+def watch_hooks(plugins: Iterable[Plugin], observer: HookObserver) -> None:
+    """From now on *observer* is told of each call of a hook of *plugins*."""
+    for plugin in plugins:
+        for hook, caller in plugin.hooks.items():
+            plugin.hooks[hook] = WatchedHook(caller, plugin.source.name, hook, observer)
+
+
 def ask(plugin: Plugin, hook: str, **arguments: Any) -> Any:
     """Call a policy hook: its own refusal passes, anything else it raises fails the call closed."""
     try:
@@ -193,6 +231,18 @@ def ask(plugin: Plugin, hook: str, **arguments: Any) -> Any:
         log.exception("plugin %s failed in %s", plugin.source.name, hook)
         raise PluginError(f"plugin {plugin.source.name!r} failed in {hook}") from error
     return results[0] if results else None
+
+
+def asked(plugin: Plugin, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what a policy *hook* gave, on the same terms."""
+    try:
+        return function(*arguments)
+    except GatewayError:
+        raise
+    except Exception as error:
+        plugin.errors += 1
+        log.exception("plugin %s failed in what %s gave", plugin.source.name, hook)
+        raise PluginError(f"plugin {plugin.source.name!r} failed in {hook}") from error
 
 
 def tell(plugin: Plugin, hook: str, **arguments: Any) -> Any:

@@ -1,40 +1,42 @@
 """The life of a call: admit, route, try, answer, account."""
 
 import time
-import zlib
-from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.account import Account
-from gateway.attempt import Try
 from gateway.bodies import JsonBody
 from gateway.departures import Watch
 from gateway.dialects.registry import FACES
-from gateway.domain import COUNT_TOKENS, Attempt, Call, Candidate, Route, UpstreamReply
-from gateway.errors import BadRequest, ChannelAnswered, ChannelFailed, Forbidden, GatewayError, NoChannel
-from gateway.headers import Headers
+from gateway.domain import COUNT_TOKENS, Call, Candidate, Route
+from gateway.errors import BadRequest, ChannelAnswered, Forbidden, GatewayError, NoChannel
 from gateway.loading import Gateway
 from gateway.patience import FOREVER, Patience
 from gateway.plugin_manager import ask
-from gateway.replying import BAD_KEY, Replier, Reply, Trial
+from gateway.replying import Replier, Reply
 from gateway.routing import Wanted
+from gateway.strategies import conversation, price_of, rank_by
 from gateway.token_count import ESTIMATED, estimated_count
-
-# What a failure tells about trying elsewhere. 504 and 524 are not here: the work may still be
-# running upstream, and a second try would be billed too.
-_RETRIED = frozenset({408, 409, 429, *range(500, 600)} - {501, 504, 505, 524})
+from gateway.trying import Trial, Trying
 
 
 def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:
     """Carry *call* out. Raises GatewayError when there is nothing to show for it; the account is
     closed then, as it is when the reply is whole or its Stream is closed."""
     plugins = gateway.plugins
-    account = Account(call, watch, plugins.on("attempt_finished"), plugins.on("after_call"))
+    services = gateway.services
+    call.counted = gateway.counts
+    account = Account(call, watch, plugins.on("attempt_finished"), plugins.on("after_call"), services.prices)
     try:
         _admit(gateway, call)
+        replier = Replier(gateway, call, account)
+        for plugin in plugins.on("answer_call"):
+            answered = ask(plugin, "answer_call", call=call)
+            if answered is not None:
+                return replier.answered(answered, plugin)
         if counts_itself(gateway, call):
-            return Replier(gateway, call, account).own(estimated_count(call), ESTIMATED)
-        return _answer(gateway, call, account, _route(gateway, call))
+            return replier.own(estimated_count(call), ESTIMATED)
+        return _answer(gateway, call, account, replier, _route(gateway, call))
     except GatewayError as error:
         account.failed(error)
         account.close()
@@ -49,6 +51,9 @@ def _admit(gateway: Gateway, call: Call) -> None:
     if call.endpoint.model_needed and not call.model:
         raise BadRequest("the request names no model", param="model", code="missing_model")
     check_models(call)
+    if not call.principal.may_choose and (call.wishes.channel or call.wishes.tags):
+        text = "this key may not choose channels (x-gateway-channel, x-gateway-tags)"
+        raise Forbidden(text, code="choice_not_allowed")
     for plugin in gateway.plugins.on("before_call"):
         ask(plugin, "before_call", call=call)
 
@@ -70,7 +75,8 @@ def _route(gateway: Gateway, call: Call) -> Route:
 
 def route_of(gateway: Gateway, call: Call) -> Route:
     """Who could serve *call*, in the order of trying; asks no upstream."""
-    route = gateway.router.route(wanted(call), call.id)
+    route = gateway.router.route(wanted(call), seed_of(gateway, call), rank_of(gateway, call))
+    _drop_dear(gateway, call, route)
     if call.wishes.models:
         missing = tuple(model for model in call.wishes.models if not gateway.router.has(model))
         call.wishes = replace(call.wishes, not_served=missing)
@@ -82,6 +88,32 @@ def route_of(gateway: Gateway, call: Call) -> Route:
     for plugin in gateway.plugins.on("arrange_channels"):
         ask(plugin, "arrange_channels", call=call, route=route)
     return route
+
+
+def seed_of(gateway: Gateway, call: Call) -> str:
+    """What decides the draw among equals: the call's id, or its conversation where that is to stay
+    with one channel."""
+    return (conversation(call) if gateway.settings.routing.sticky else "") or call.id
+
+
+def rank_of(gateway: Gateway, call: Call) -> Callable[[Candidate], float] | None:
+    """What goes before the draw: the client's wish, else the configured strategy."""
+    strategy = call.wishes.sort or gateway.settings.routing.strategy
+    return rank_by(strategy, gateway.services.bearings, gateway.services.prices)
+
+
+def _drop_dear(gateway: Gateway, call: Call, route: Route) -> None:
+    """Leaves out what costs more than the client wishes; a price that is not known may be any."""
+    most = call.wishes.max_price
+    prices = gateway.services.prices
+    if most is None or prices is None:
+        return
+    for candidate in list(route.candidates):
+        price = price_of(candidate, prices)
+        if price is None:
+            route.drop(candidate, "its price is not known, and the client set provider.max_price")
+        elif any(one > wished for one, wished in zip(price, most, strict=True)):
+            route.drop(candidate, "dearer than the client's provider.max_price")
 
 
 def counts_itself(gateway: Gateway, call: Call) -> bool:
@@ -97,12 +129,11 @@ def wanted(call: Call) -> Wanted:
     return Wanted(call.dialect, call.operation, call.model, wishes.channel, wishes, call.principal.tags)
 
 
-def _answer(gateway: Gateway, call: Call, account: Account, route: Route) -> Reply:
+def _answer(gateway: Gateway, call: Call, account: Account, replier: Replier, route: Route) -> Reply:
     routing = gateway.settings.routing
     now = time.monotonic()
     patience = Patience(now + routing.commit_after if call.stream else FOREVER, now + routing.deadline)
-    trial = _trial(gateway, call, account, route, patience)
-    replier = Replier(gateway, call, account)
+    trial = Trying(gateway, call, account, route, patience).run()
     try:
         next(trial)
     except StopIteration as done:
@@ -121,70 +152,3 @@ def _listening(trial: Trial, patience: Patience, keepalive: float) -> Trial:
         except StopIteration as done:
             return done.value
         yield
-
-
-def _trial(gateway: Gateway, call: Call, account: Account, route: Route, patience: Patience) -> Trial:
-    """Try the route's channels until one answers. Yields whenever the caller's patience is over.
-
-    Raises the last channel's failure when none is left.
-    """
-    waiting = deque((candidate, number) for candidate in route.candidates for number in (0,))
-    last: GatewayError | None = None
-    for _ in range(gateway.settings.routing.retries + 1):
-        if not waiting or (last is not None and patience.past_deadline()):
-            break
-        candidate, number = waiting.popleft()
-        try:
-            return (yield from _one_try(gateway, call, account, candidate, number, patience))
-        except BadRequest as error:  # this channel cannot be told what the client said; another may
-            last = last or error
-        except ChannelFailed as error:
-            last = error
-            verdict = _verdict(gateway, candidate, error)
-            if verdict == "fatal":
-                break
-            if verdict == "bad_key" and number + 1 < len(candidate.channel.keys):
-                waiting.appendleft((candidate, number + 1))
-    assert last is not None
-    raise last
-
-
-def _one_try(
-    gateway: Gateway, call: Call, account: Account, candidate: Candidate, number: int, patience: Patience
-) -> Trial:
-    channel = candidate.channel
-    # The first key differs from call to call, so that all of an account's keys share the work.
-    position = (number + zlib.crc32(call.id.encode())) % len(channel.keys) if channel.keys else 0
-    key = channel.keys[position] if channel.keys else None
-    attempt = Try(call, candidate, key, gateway.provider_plugins.get(channel.provider.name))
-    account.channel = channel.name
-    began, outcome = time.monotonic(), "abandoned"
-    try:
-        ready = yield from attempt.run(gateway.transport, patience, account.watch)
-        outcome = "ok"
-        return ready
-    except GatewayError as error:
-        outcome = error.fault.code or error.code or "failed"
-        raise
-    finally:
-        seconds = time.monotonic() - began
-        account.attempt(Attempt(channel.name, position, candidate.model, attempt.status, outcome, seconds))
-
-
-def _verdict(gateway: Gateway, candidate: Candidate, error: ChannelFailed) -> str:
-    """``retry``, ``bad_key`` (another key of the channel may do) or ``fatal``."""
-    if not isinstance(error, ChannelAnswered):
-        return "retry"
-    plugin = gateway.provider_plugins.get(candidate.channel.provider.name)
-    if plugin is not None and "classify_failure" in plugin.hooks:
-        response = UpstreamReply(error.status, Headers(error.headers), error.body)
-        word = ask(plugin, "classify_failure", channel=candidate.channel, response=response)
-        if word in ("retry", "bad_key", "fatal"):
-            return word
-        if word == "ok":  # nothing another channel could do better
-            return "fatal"
-        if isinstance(word, int | float) and not isinstance(word, bool):
-            return "retry"
-    if error.status in BAD_KEY or error.status == 429:  # limits, too, are often a key's own
-        return "bad_key"
-    return "retry" if error.status in _RETRIED else "fatal"

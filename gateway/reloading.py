@@ -1,12 +1,17 @@
 """The configuration in force, and how another takes its place."""
 
+import atexit
 import logging
 import threading
 from pathlib import Path
+from typing import Any
 
 from gateway.errors import ConfigError
 from gateway.last_good import LastGood
 from gateway.loading import Gateway, load
+from gateway.plugin_manager import tell, watch_hooks
+from gateway.services import Services
+from gateway.timing import add_up, trace, traced
 
 log = logging.getLogger("gateway.config")
 
@@ -22,6 +27,7 @@ class Current:
         self._last_good = last_good or LastGood()
         self._reloading = threading.Lock()
         self._stamp = _stamp(path)
+        self.services: Services | None = None
         try:
             self.gateway = self._load()
         except ConfigError as error:
@@ -31,8 +37,8 @@ class Current:
             log.error("configuration refused, going on with the last good one:\n%s", error)
             self.gateway = load(path, text)
 
-    def _load(self) -> Gateway:
-        gateway = load(self.path)
+    def _load(self, services: Services | None = None) -> Gateway:
+        gateway = load(self.path, services=services)
         self._last_good.write(gateway.text)
         for warning in gateway.warnings:
             log.warning("%s", warning)
@@ -43,14 +49,35 @@ class Current:
         everything as it was, when it cannot be used."""
         with self._reloading:
             try:
-                fresh = self._load()
+                fresh = self._load(self.gateway.services)
             except ConfigError as error:
                 log.error("configuration not reloaded, the old one stays:\n%s", error)
                 return False
+            if self.services is not None:  # before it serves: its limits have to hold from the first call
+                _begun(fresh, self.services)
             old, self.gateway = self.gateway, fresh
+            _forget_changed(old, fresh)
+            if self.services is not None:
+                _tell_all(old, "end")
             old.transport.close()
             log.info("configuration reloaded: %d channels, %d keys", len(fresh.channels), len(fresh.settings.keys))
             return True
+
+    def begin(self) -> None:
+        """This worker begins to serve: plugins may open what they need. Further calls do nothing."""
+        if self.services is not None:
+            return
+        self.services = self.gateway.services
+        self.services.begin()
+        _begun(self.gateway, self.services)
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """This worker ends."""
+        if self.services is not None:
+            services, self.services = self.services, None
+            _tell_all(self.gateway, "end")
+            services.end()
 
     def watch(self) -> None:
         """Reload whenever the file changes, while it says ``watch: true``; returns at once."""
@@ -63,6 +90,33 @@ class Current:
             self._stamp = stamp
             if stamp != before and self.gateway.settings.watch:
                 self.reload()
+
+
+def _forget_changed(old: Gateway, fresh: Gateway) -> None:
+    """A channel that leads elsewhere now has a clean record. All workers do this; once would do."""
+    before = {channel.name: channel for channel in old.channels}
+    for channel in fresh.channels:
+        was = before.get(channel.name)
+        if was is not None and (was.base_url, was.provider.name, was.settings.proxy) != (
+            channel.base_url, channel.provider.name, channel.settings.proxy
+        ):  # fmt: skip
+            fresh.services.health.wake(channel.name)
+
+
+def _begun(gateway: Gateway, services: Services) -> None:
+    """Tells the plugins, and has their hooks watched by those that asked for it."""
+    services.hook_observers.clear()
+    _tell_all(gateway, "begin", services=services)
+    shown = bool(gateway.settings.store) or any(key and key.show_timing for key in gateway.settings.keys)
+    own = [observer for observer, wanted in ((add_up, shown), (trace, traced())) if wanted]
+    for observer in services.hook_observers + own:
+        watch_hooks([*gateway.plugins.gateway, *gateway.plugins.providers], observer)
+
+
+def _tell_all(gateway: Gateway, hook: str, **arguments: Any) -> None:
+    for plugin in [*gateway.plugins.gateway, *gateway.plugins.providers]:
+        if hook in plugin.hooks:
+            tell(plugin, hook, **arguments)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -1,27 +1,30 @@
 """Ready answers and upstream errors become what the client gets."""
 
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field, replace
 
 from gateway import headers as header_rules
 from gateway import json_text
 from gateway.account import Account
 from gateway.attempt import Ready
 from gateway.dialects.registry import FACES
-from gateway.domain import COMPLETE, Call, UpstreamReply
+from gateway.domain import COMPLETE, Answered, Call, UpstreamReply
 from gateway.errors import ChannelAnswered, StreamCut, with_status
+from gateway.include_usage import UsageChunkFilter
 from gateway.interpreter import wants_array
 from gateway.loading import Gateway
 from gateway.plugin_filter import PluginFilter
-from gateway.plugin_manager import ask
+from gateway.plugin_manager import Plugin, ask
+from gateway.reply_filters import ReplyFilters
 from gateway.stream import Stream, bytes_of, events_of, waiting_for
-from gateway.usage_tap import UsageTap
+from gateway.timing import server_timing
+from gateway.usage_reading import UsageTap, tap_for
+from gateway.verdicts import REFUSED_KEY
 from gateway.wishes import NO_WISHES
 
 Headers = list[tuple[str, str]]
 Trial = Generator[None, None, Ready]
-
-BAD_KEY = frozenset({401, 403})
+_SHORTEST_SECRET = 4  # what is shorter stands in any text
 
 
 @dataclass(slots=True)
@@ -41,12 +44,14 @@ class Replier:
         self._call = call
         self._account = account
         self._face = FACES[call.dialect]
+        self._filters = ReplyFilters(gateway.plugins.on("filter_reply"), call)
 
     def begun(self, ready: Ready) -> Reply:
         """The reply to an answer that has begun, with its true status."""
         answer, account = ready.answer, self._account
         account.status = answer.status
-        passed = header_rules.returned(answer.headers)
+        own = {name for name, _ in self._call.reply_headers}  # the key's limits stand in for the upstream's
+        passed = [pair for pair in header_rules.returned(answer.headers) if pair[0] not in own]
         if ready.events:
             passed = [pair for pair in passed if pair[0] not in ("content-type", "cache-control")]
             headers = self._stream_headers() + passed + self._own_headers(ready)
@@ -58,10 +63,13 @@ class Replier:
         headers = passed + self._own_headers(ready)
         if ready.whole:
             return self._whole(ready, headers)
+        if self._filters:
+            raise StreamCut("the reply is too large for this gateway's policies to look into", code="reply_too_large")
         length = answer.header("content-length")
         if length:
             headers.append(("content-length", length))
-        return Reply(answer.status, headers, Stream(account, bytes_of(ready, account), answer.body))
+        pieces = bytes_of(ready, account, self._tapped(ready))
+        return Reply(answer.status, headers, Stream(account, pieces, answer.body))
 
     def waiting(self, trial: Trial, listening: Trial) -> Reply:
         """The reply to a call whose channels have not answered yet: its headers leave now.
@@ -71,13 +79,35 @@ class Replier:
         headers = self._stream_headers() + self._own_headers(None)
         return Reply(200, headers, self._stream(pieces, trial, None))
 
+    def answered(self, answered: Answered, plugin: Plugin) -> Reply:
+        """The reply that *plugin* gives in place of any channel's."""
+        account, filters = self._account, self._filters.before(plugin)
+        account.status, account.channel = answered.status, plugin.source.name
+        headers = [*answered.headers.items(), ("x-request-id", self._call.id), *self._call.reply_headers]
+        events = header_rules.Headers(answered.headers).get("content-type", "").startswith("text/event-stream")
+        if not isinstance(answered.body, bytes):
+            pieces = _passed(answered.body, filters, account)
+            return Reply(answered.status, headers, self._stream(pieces, _Nothing(), None))
+        body = answered.body
+        if events:
+            body = filters.events(body)
+        elif filters:
+            response = UpstreamReply(answered.status, header_rules.Headers(headers), body)
+            filters.reply(response)
+            account.status, headers, body = response.status, list(response.headers.items()), response.body
+        account.bytes_out = len(body)
+        account.ended(COMPLETE)
+        account.close()
+        return Reply(account.status, headers, body)
+
     def own(self, document: bytes, header: tuple[str, str]) -> Reply:
         """A reply that needed no channel."""
         account = self._account
         account.status, account.bytes_out = 200, len(document)
         account.ended(COMPLETE)
         account.close()
-        return Reply(200, [("content-type", "application/json"), ("x-request-id", self._call.id), header], document)
+        headers = [("content-type", "application/json"), ("x-request-id", self._call.id), header]
+        return Reply(200, headers + self._call.reply_headers, document)
 
     def upstream_error(self, error: ChannelAnswered) -> Reply:
         """The last upstream's own words, as they came if it speaks the client's dialect.
@@ -85,10 +115,14 @@ class Replier:
         Raises *error* as a 502 when the upstream refused the gateway's key: to the client a 401
         would read as if its own were wrong.
         """
-        if error.status in BAD_KEY:
-            text = f"the channel refused the gateway's key: {self._without_keys(error.fault.message)}"
+        secrets = self._secrets(error)
+        message = _without(secrets, error.fault.message)
+        if error.status in REFUSED_KEY:
+            text = f"the channel refused the gateway's key: {message}"
             error.fault, error.status = with_status(error.fault, 502, text), 502
             raise error
+        if message != error.fault.message or any(secret.encode() in error.document for secret in secrets):
+            error.fault, error.document = replace(error.fault, message=message, details=None), b""
         call, account = self._call, self._account
         account.failed(error)
         account.status = error.status
@@ -100,37 +134,47 @@ class Replier:
         account.close()
         return Reply(error.status, headers, document)
 
-    def _without_keys(self, text: str) -> str:
-        """Vendors like to repeat the key that they refuse."""
-        for channel in self._gateway.channels:
-            if channel.name == self._account.channel:
-                for key in channel.keys:
-                    text = text.replace(key.reveal(), "***")
-        return text
+    def _secrets(self, error: ChannelAnswered) -> list[str]:
+        """What the channel was signed with: its keys, and what a plugin made of them."""
+        candidate = self._account.candidate
+        keys = [key.reveal() for key in candidate.channel.keys] if candidate is not None else []
+        signs = [sign.rpartition(" ")[2] for sign in error.secrets]  # without the scheme before it
+        return [secret for secret in dict.fromkeys(keys + signs) if len(secret) >= _SHORTEST_SECRET]
 
     def events(self, ready: Ready) -> Generator[bytes, None, None]:
         """The events of *ready*: as they came, through the provider plugin's filter, translated."""
-        channel, filters = ready.candidate.channel, []
+        channel, filters = ready.candidate.channel, self._tapped(ready)
         plugin = self._gateway.provider_plugins.get(channel.provider.name)
-        if plugin is not None and "read_usage" in plugin.hooks:
-            filters.append(UsageTap(plugin, channel, self._account))
+        if ready.withholds:
+            filters.append(UsageChunkFilter())
         if plugin is not None and "rewrite_stream" in plugin.hooks:
             own = ask(plugin, "rewrite_stream", call=self._call, channel=channel)
             filters += [PluginFilter(plugin, own)] if own is not None else []
         if ready.interpreter is not None:
             filters.append(ready.interpreter.stream_filter())
             self._broken = filters[-1].broken
+        filters += self._filters.on_events()
         face, keep_alive = FACES[ready.candidate.dialect], self._face.KEEP_ALIVE
         keepalive_every = self._gateway.settings.routing.keepalive
         return events_of(ready, face, (keep_alive, keepalive_every), self._account, filters)
+
+    def _tapped(self, ready: Ready) -> list[UsageTap]:
+        """The tap that stands first in an answer, if it has a usage."""
+        candidate = ready.candidate
+        plugin = self._gateway.provider_plugins.get(candidate.channel.provider.name)
+        tap = tap_for(self._call, candidate.channel, candidate.dialect, plugin, self._call.counted)
+        self._account.tap = tap
+        return [tap] if tap is not None else []
 
     def _late(self, ready: Ready) -> Generator[bytes, None, None]:
         if ready.events:
             yield from self.events(ready)
         elif ready.media_type == dict(self._stream_headers())["content-type"]:
-            yield ready.first
+            for tap in self._tapped(ready):
+                tap.look(ready.original)
+            yield self._filters.events(ready.first)
         elif wants_array(self._call) and not ready.media_type:  # the array is the channel's own
-            yield from bytes_of(ready, self._account)
+            yield from bytes_of(ready, self._account, self._tapped(ready))
         else:  # the headers promised events; a whole document cannot be told any more
             raise StreamCut("the channel answered without streaming", code="upstream_not_streamed")
 
@@ -147,11 +191,19 @@ class Replier:
         account, channel = self._account, ready.candidate.channel
         status, body = ready.answer.status, ready.first
         plugin = self._gateway.provider_plugins.get(channel.provider.name)
-        if plugin is not None and "read_usage" in plugin.hooks:
-            UsageTap(plugin, channel, account).look(body)
+        for tap in self._tapped(ready):
+            said = ready.original or body
+            (tap.look if said.lstrip()[:1] in (b"{", b"[") else tap.feed)(said)
         if plugin is not None and "rewrite_response" in plugin.hooks:
             response = UpstreamReply(status, header_rules.Headers(headers), body)
             ask(plugin, "rewrite_response", call=self._call, channel=channel, response=response)
+            status, headers, body = response.status, list(response.headers.items()), response.body
+            account.status = status
+        if ready.media_type.startswith("text/event-stream"):
+            body = self._filters.events(body)
+        elif self._filters:
+            response = UpstreamReply(status, header_rules.Headers(headers), body)
+            self._filters.reply(response)
             status, headers, body = response.status, list(response.headers.items()), response.body
             account.status = status
         account.began()
@@ -172,13 +224,44 @@ class Replier:
             ("x-gateway-channel", self._account.channel),
             ("x-gateway-attempts", str(max(len(call.attempts), 1))),
         ]
-        if ready is not None and ready.interpreter is not None and ready.interpreter.dropped:
-            headers.append(("x-gateway-dropped", ", ".join(_printable(n) for n in ready.interpreter.dropped)[:4000]))
+        if ready is not None and ready.dropped:
+            headers.append(("x-gateway-dropped", ", ".join(_printable(n) for n in ready.dropped)[:4000]))
+        headers += call.reply_headers
         headers += shown_route(call)
+        if call.principal.show_timing:
+            headers.append(("server-timing", server_timing(call, self._account.queued)))
         if call.wishes is not NO_WISHES:
             warning = call.wishes.warning(ready.candidate.channel if ready is not None else None)
             headers += [("x-gateway-warning", _printable(warning, 4000))] if warning else []
         return headers
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    """Vendors like to repeat the key that they refuse."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+class _Nothing:
+    """What a reply owns that no channel gave."""
+
+    def close(self) -> None:
+        pass
+
+
+def _passed(pieces: Iterable[bytes], filters: ReplyFilters, account: Account) -> Generator[bytes, None, None]:
+    chain = filters.on_events()
+    account.began()
+    for piece in pieces:
+        for each in chain:
+            piece = each.feed(piece)
+        yield piece
+    rest = b""
+    for each in chain:
+        rest = (each.feed(rest) if rest else b"") + each.close()
+    if rest:
+        yield rest
 
 
 def shown_route(call: Call) -> Headers:

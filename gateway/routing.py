@@ -2,14 +2,17 @@
 in as arguments, so a decision can be made again from the call's id alone."""
 
 import fnmatch
-import random
+import hashlib
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.domain import COMPACT, GENERATE, Candidate, Channel, LeftOut, Route
 from gateway.errors import BadRequest, Forbidden, NotFound
 from gateway.wishes import NO_WISHES, Wishes
+
+Rank = Callable[[Candidate], float]
 
 _DISABLED = "disabled"
 _KEYS_TAGS = "lacks what this key is bound to by its tags"
@@ -46,25 +49,26 @@ class Router:
                 else:
                     self._exact.setdefault(public, []).append((channel, upstream or public))
 
-    def route(self, wanted: Wanted, seed: str) -> Route:
-        """The route of a call; *seed* decides the draw among equals.
+    def route(self, wanted: Wanted, seed: str, rank: Rank | None = None) -> Route:
+        """The route of a call. Inside one priority the smaller *rank* goes first, and *seed* decides
+        the draw among equals.
 
         Raises NotFound for a model that no channel has, Forbidden when the key's tags leave none of
         them, BadRequest when those that have it speak neither the dialect nor the operation, or are
         not what the client wishes. A route may come out empty of candidates.
         """
-        route = self.consider(wanted, seed)
+        route = self.consider(wanted, seed, rank)
         if not route.candidates:
             _refuse(wanted, route.left_out)
         return route
 
-    def consider(self, wanted: Wanted, seed: str) -> Route:
+    def consider(self, wanted: Wanted, seed: str, rank: Rank | None = None) -> Route:
         """The same without judging: who could serve the call, and why the others not."""
-        route, wishes = self._of_model(wanted, seed), wanted.wishes
+        route, wishes = self._of_model(wanted, seed, rank), wanted.wishes
         if wishes is NO_WISHES:
             return route
         for model in wishes.models:
-            further = self._of_model(replace(wanted, model=model), seed)
+            further = self._of_model(replace(wanted, model=model), seed, rank)
             there = {(item.channel.name, item.model) for item in route.candidates}
             for item in further.candidates:
                 if (item.channel.name, item.model) not in there:
@@ -76,7 +80,7 @@ class Router:
             del route.candidates[1:]
         return route
 
-    def _of_model(self, wanted: Wanted, seed: str) -> Route:
+    def _of_model(self, wanted: Wanted, seed: str, rank: Rank | None) -> Route:
         listed, wishes = self._listed(wanted.model), wanted.wishes
         ours = _names(listed) if wishes.only or wishes.order else frozenset()
         left_out, fit = [], []
@@ -90,7 +94,7 @@ class Router:
                 dialect = channel.nearest_dialect(wanted.dialect)
                 fit.append(Candidate(channel, model, reason, dialect, translated=True))
         if len(fit) > 1 and wanted.model not in self._routes:
-            fit = _ordered(fit, bool(wanted.model), random.Random(seed))
+            fit = _ordered(fit, bool(wanted.model), seed, rank)
         if wishes.order:
             fit = _as_wished(fit, wishes, ours)
         return Route(fit, left_out)
@@ -191,23 +195,37 @@ def _as_wished(candidates: list[Candidate], wishes: Wishes, ours: frozenset[str]
     ]
 
 
-def _ordered(candidates: list[Candidate], draw: bool, chance: random.Random) -> list[Candidate]:
-    """By priority, and inside one priority by a weighted draw without replacement (or, for calls
-    without a model, as configured: files and batches must find their own account again)."""
+def _ordered(candidates: list[Candidate], draw: bool, seed: str, rank: Rank | None) -> list[Candidate]:
+    """By priority, and inside one priority by *rank* and a weighted draw without replacement (or, for
+    calls without a model, as configured: files and batches must find their own account again)."""
     tiers: dict[int, list[Candidate]] = {}
     for candidate in candidates:
         tiers.setdefault(candidate.channel.settings.priority, []).append(candidate)
     ordered: list[Candidate] = []
     for priority in sorted(tiers, reverse=True):
         tier = tiers[priority]
-        ordered += _drawn(tier, chance) if draw and len(tier) > 1 else tier
+        if draw and len(tier) > 1:
+            tier.sort(key=lambda candidate: _lot(seed, candidate.channel.name, candidate.channel.settings.weight))
+            if rank is not None:
+                tier.sort(key=rank)
+        ordered += tier
     return ordered
 
 
-def _drawn(tier: list[Candidate], chance: random.Random) -> list[Candidate]:
-    # Sorting by u^(1/w) is a weighted draw without replacement (Efraimidis and Spirakis 2006).
-    def rank(candidate: Candidate) -> float:
-        weight = candidate.channel.settings.weight
-        return chance.random() ** (1 / weight) if weight else -1.0
+def _lot(seed: str, name: str, weight: float) -> float:
+    """What *name* draws: sorting by -log(u)/w is a weighted draw without replacement (Efraimidis and
+    Spirakis 2006). As u hangs on seed and name alone, the same seed prefers the same channel whoever
+    else takes part, in every worker: rendezvous hashing, which keeps a conversation where it was."""
+    if not weight:
+        return math.inf
+    digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
+    return -math.log((int.from_bytes(digest) + 1) / 2**64) / weight
 
-    return sorted(tier, key=rank, reverse=True)
+
+def drawn_keys(channel: Channel, seed: str) -> list[int]:
+    """The positions of the channel's keys in the order of trying: a weighted draw, so that all of an
+    account's keys share the work. ``[0]`` for a channel without any."""
+    if len(channel.keys) < 2:
+        return [0]
+    weights = [getattr(key, "weight", 1) for key in channel.keys]
+    return sorted(range(len(weights)), key=lambda i: _lot(seed, f"{channel.name}#{i}", weights[i]))

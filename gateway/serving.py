@@ -141,6 +141,7 @@ def prepare(worker: Any) -> None:
     current = worker.wsgi.extensions["gateway"]
     # Not threading.Thread: its start() waits, which no signal handler may that gevent's hub runs.
     signal.signal(signal.SIGHUP, lambda *_: _thread.start_new_thread(current.reload, ()))
+    current.begin()
     current.watch()
 
 

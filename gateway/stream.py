@@ -100,6 +100,7 @@ def events_of(
     splitter = sse.Splitter()
     feed, receive, ended = splitter.feed, ready.answer.body.receive, face.END.seen
     comment, every = keep_alive
+    partial = all(hasattr(each, "part") for each in filters)  # none of them needs whole events
     clock = _Clock(ready.candidate.channel.timeouts, every, ready.ends_at)
     mid_event = over = False
     last = before = b""  # before: the end of what has left of an event that is not whole yet
@@ -114,11 +115,13 @@ def events_of(
             for each in filters:
                 whole = each.feed(whole)
             yield whole  # also when a filter left nothing of it: the headers go with the first piece
-        elif splitter.held > _LARGE_EVENT and not filters:
+        elif splitter.held > _LARGE_EVENT and partial:
             mid_event = True
             large = splitter.overflow()
             over = over or ended(before + large)
             before = large[-_LONGEST_SIGN:]
+            for each in filters:
+                large = each.part(large)
             yield large
         while True:
             try:
@@ -149,7 +152,9 @@ def _last(
     if account.watch.gone:
         raise ClientGone("the client closed its connection")
     if not over and not failed and account.call.operation == GENERATE:
-        if rest and not filters:
+        if rest and all(hasattr(each, "part") for each in filters):
+            for each in filters:
+                rest = each.part(rest)
             yield rest + b"\n\n"
         raise StreamCut("the stream ended before the model said it was done")
     for each in filters:
@@ -160,11 +165,13 @@ def _last(
         account.ended(FAILED)
 
 
-def bytes_of(ready: Ready, account: Account) -> Generator[bytes, None, None]:
-    """A body without events, as it arrives. Raises StreamCut or ChannelTimeout."""
+def bytes_of(ready: Ready, account: Account, taps: Sequence[Any] = ()) -> Generator[bytes, None, None]:
+    """A body without events, as it arrives; *taps* see it go by. Raises StreamCut or ChannelTimeout."""
     clock = _Clock(ready.candidate.channel.timeouts, 3600.0, ready.ends_at)
     account.began()
     if ready.first:
+        for tap in taps:
+            tap.part(ready.first)
         yield ready.first
     while not ready.whole:
         try:
@@ -175,6 +182,8 @@ def bytes_of(ready: Ready, account: Account) -> Generator[bytes, None, None]:
         clock.heard()
         if not piece:
             break
+        for tap in taps:
+            tap.part(piece)
         yield piece
     if account.watch.gone:
         raise ClientGone("the client closed its connection")

@@ -20,9 +20,10 @@ import urllib3
 
 from gateway.bodies import FileBody, JsonBody
 from gateway.connections import Begun, ChannelAdapter, HeadersPending, StaleConnection, read_head, task
-from gateway.departures import Watch
+from gateway.departures import Watch, watch
 from gateway.dialects.vocabulary import Media
 from gateway.domain import Channel, UpstreamRequest
+from gateway.egress import Cache, HttpClient, Tools
 from gateway.errors import BadRequest, ChannelTimeout, ChannelUnreachable, ClientGone
 from gateway.fetching import fetch
 from gateway.upstream_body import Answer, PlainBody, SocketBody
@@ -64,6 +65,7 @@ class Transport:
 
     def __init__(self) -> None:
         self._adapters: dict[str, ChannelAdapter] = {}
+        self._tools: dict[str, Tools] = {}
 
     def send(self, channel: Channel, request: UpstreamRequest, patience: float, watch: Watch) -> Answer | Pending:
         """Send *request* and wait up to *patience* seconds for the answer's headers.
@@ -92,11 +94,30 @@ class Transport:
             except StaleConnection:
                 if watch.gone:  # it was closed from here, and did see the request
                     raise ClientGone("the client closed its connection") from None
+                watch.stale += 1
                 continue  # every kept connection is tried at most once: it is closed by now
             except HeadersPending as pending:
                 return Pending(pending, watch)
             finally:
                 task.watch = None
+
+    def tools(self, channel: Channel) -> Tools:
+        """What the channel's plugin may use to sign; kept as long as the configuration is."""
+        tools = self._tools.get(channel.name)
+        if tools is None:
+
+            def send(request: UpstreamRequest, seconds: float) -> Answer:
+                # No watch on any client: whoever else waits for the same token is still there.
+                answer = self.send(channel, request, seconds, watch(None))
+                if isinstance(answer, Pending):
+                    answer.close()
+                    raise ChannelTimeout("the plugin's request got no answer in time")
+                return answer
+
+            log = logging.getLogger(f"gateway.plugins.{channel.provider.name}")
+            tools = Tools(HttpClient(channel.egress, send), Cache(), log)
+            tools = self._tools.setdefault(channel.name, tools)
+        return tools
 
     def fetcher(self, channel: Channel) -> Callable[[Media], None]:
         """How media that clients name by URL is fetched for *channel*. The result raises BadRequest."""

@@ -1,12 +1,15 @@
 """Call + candidate + key -> what is sent upstream."""
 
+import base64
 from urllib.parse import quote
 
-from gateway import json_edit
 from gateway.bodies import FileBody, JsonBody
 from gateway.config.kinds import Secret
-from gateway.domain import GENERATE, Call, Candidate, Channel, UpstreamRequest
+from gateway.domain import GENERATE, Call, Candidate, Channel, Endpoint, UpstreamRequest
 from gateway.headers import forwarded
+from gateway.provider_rules import apply_edits
+
+__all__ = ["USUAL_PATHS", "apply_edits", "authorize", "build_request"]
 
 # Where each dialect's generate operation stands; what a provider puts before it stands before
 # the dialect's other operations too.
@@ -26,7 +29,8 @@ def build_request(call: Call, candidate: Candidate, translated: JsonBody | None 
     is the body in the channel's dialect, when that is another than the client's."""
     channel = candidate.channel
     settings = channel.settings
-    headers = forwarded(call.headers, settings.headers.forward)
+    rules, also = channel.rules, settings.headers.forward
+    headers = forwarded(call.headers, [*rules.forward, *also] if rules is not None else also)
     if translated is not None:
         for name in [name for name in headers if name.startswith(_CLIENTS_OWN)]:
             del headers[name]
@@ -48,23 +52,13 @@ def build_request(call: Call, candidate: Candidate, translated: JsonBody | None 
             request.set_member("/provider", call.wishes.provider)
         for pointer in call.wishes.unset(channel):
             request.unset_member(pointer)
-    for pointer, value in settings.body.set.items():
-        request.set_member(pointer, value)
-    for pointer in settings.body.unset:
-        request.unset_member(pointer)
+    if rules is not None:
+        rules.edit(call, candidate, request)
     for name, value in settings.headers.set.items():
         headers[name] = value
     for name in settings.headers.unset:
         headers.pop(name, None)
     return request
-
-
-def apply_edits(request: UpstreamRequest) -> None:
-    """Carry the member edits out on the bytes. Raises BadRequest when a pointer leads nowhere."""
-    if request.body_edits and isinstance(request.body, JsonBody):
-        data = json_edit.edit(request.body.data, request.body_edits)
-        request.body = JsonBody(data, request.body.content_type)
-    request.body_edits = []
 
 
 def authorize(channel: Channel, dialect: str, key: Secret, request: UpstreamRequest) -> None:
@@ -74,6 +68,9 @@ def authorize(channel: Channel, dialect: str, key: Secret, request: UpstreamRequ
     kind, _, name = how.partition(":")
     if kind == "bearer":
         request.headers["authorization"] = f"Bearer {key.reveal()}"
+    elif kind == "basic":
+        pair = key.reveal() if ":" in key.reveal() else key.reveal() + ":"  # a key alone is the user's name
+        request.headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     elif kind == "x-api-key":
         request.headers["x-api-key"] = key.reveal()
     elif kind == "header":
@@ -94,12 +91,22 @@ def _url(call: Call, candidate: Candidate) -> str:
         query = "alt=sse" if candidate.dialect == "gemini" and call.stream else ""
     elif own and endpoint.operation == GENERATE:
         path = own
+    elif endpoint.operation in channel.provider.paths:
+        path = _moved(channel.provider.paths[endpoint.operation], endpoint)
     else:
         path = (own.removesuffix(usual) if own.endswith(usual) else "") + endpoint.path
     if "{" in path:
         path = path.replace("{model}", quote(candidate.model, safe="/")).replace("{action}", action)
     url = _join(channel.base_url, path)
-    return f"{url}?{query}" if query else url
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+
+def _moved(path: str, endpoint: Endpoint) -> str:
+    """A provider's own *path* of an operation, with what the client's has below the usual one."""
+    usual = f"/v1/{endpoint.operation}"
+    below = endpoint.path.removeprefix(usual) if endpoint.path.startswith(usual + "/") else ""
+    before, mark, query = path.partition("?")
+    return f"{before}{below}{mark}{query}"
 
 
 def _join(base_url: str, path: str) -> str:

@@ -19,7 +19,7 @@ Channel = Any  # domain stands above this module: a call has its wishes
 _MEMBERS = {"provider": dict, "models": list, "fallbacks": list}
 _NAMES = ("order", "only", "ignore")
 _WITHOUT_EFFECT = frozenset(
-    "require_parameters data_collection zdr enforce_distillable_text quantizations sort max_price "
+    "require_parameters data_collection zdr enforce_distillable_text quantizations "
     "preferred_min_throughput preferred_max_latency routing".split()
 )
 _MOST_MODELS = 16
@@ -36,6 +36,8 @@ class Wishes:
     ignore: tuple[str, ...] = ()
     allow_fallbacks: bool = True
     models: tuple[str, ...] = ()
+    sort: str = ""  # a strategy's name
+    max_price: tuple[float, float] | None = None  # micro-USD per million tokens of input and of output
     channel: str = ""
     tags: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
@@ -111,6 +113,8 @@ def read_wishes(head: Mapping[str, Any], headers: Mapping[str, str]) -> Wishes:
         **{name: _words(provider, name) for name in _NAMES},
         allow_fallbacks=allow,
         models=tuple(dict.fromkeys(models)),
+        sort=_sort(provider.get("sort")),
+        max_price=_max_price(provider.get("max_price")),
         channel=channel,
         tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()),
         members=members,
@@ -120,7 +124,34 @@ def read_wishes(head: Mapping[str, Any], headers: Mapping[str, str]) -> Wishes:
     )
 
 
-_KNOWN = _WITHOUT_EFFECT | {*_NAMES, "allow_fallbacks", "fallback"}
+_KNOWN = _WITHOUT_EFFECT | {*_NAMES, "allow_fallbacks", "fallback", "sort", "max_price"}
+
+# OpenRouter's words for the order of providers, as strategies. Throughput is not measured here: who
+# begins soonest stands for it.
+_SORTS = {"price": "cheapest", "latency": "fastest", "throughput": "fastest"}
+
+
+def _sort(wish: Any) -> str:
+    word = wish.get("by") if isinstance(wish, dict) else wish
+    if word is None:
+        return ""
+    if word not in _SORTS:
+        raise BadRequest(f"provider.sort has to be one of {', '.join(_SORTS)}", param="provider.sort")
+    return _SORTS[word]
+
+
+def _max_price(wish: Any) -> tuple[float, float] | None:
+    """``{"prompt": 1, "completion": "2.5"}``: US dollars per million tokens."""
+    if not wish:
+        return None
+    try:
+        most = [float(wish.get(name, "inf")) * 1e6 for name in ("prompt", "completion")]
+    except (AttributeError, TypeError, ValueError):
+        raise BadRequest(
+            "provider.max_price has to be {prompt: US dollars per million tokens, completion: ...}",
+            param="provider.max_price",
+        ) from None
+    return most[0], most[1]
 
 
 def _listed(provider: Mapping[str, Any], name: str) -> list[Any]:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from gateway.cli import COMMANDS, main
 from gateway.config.reference import markdown
 from gateway.loading import load, shipped_providers
+from gateway.price_file import read_price_file
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,13 +24,26 @@ def blocks(language):
     return [
         pytest.param(match[2], id=f"{page.stem}-{number}")
         for page in PAGES
-        if page.stem != "plugins"
+        if page.stem not in ("plugins", "writing-plugins")
         for number, match in enumerate(BLOCK.finditer(page.read_text()))
         if match[1] == language
     ]
 
 
-@pytest.mark.parametrize("text", [block for block in blocks("yaml") if "channels:" in block.values[0]])
+def _is_configuration(block):
+    return "channels:" in block.values[0] and not block.values[0].startswith("# prices.yaml")
+
+
+def test_prices_in_the_documents_can_be_read(tmp_path):
+    found = [block.values[0] for block in blocks("yaml") if block.values[0].startswith("# prices.yaml")]
+    assert found
+    for text in found:
+        path = tmp_path / "prices.yaml"
+        path.write_text(text)
+        assert read_price_file(path)
+
+
+@pytest.mark.parametrize("text", [block for block in blocks("yaml") if _is_configuration(block)])
 def test_a_configuration_in_the_documents_can_be_used(text, tmp_path, monkeypatch):
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)

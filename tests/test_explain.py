@@ -62,7 +62,7 @@ def test_the_models_name_and_dialect_there_are_told(explained):
     assert document["candidates"] == [
         {
             "channel": "main", "provider": "openai", "model": "gpt-mini", "dialect": "chat", "translated": True,
-            "priority": 3, "weight": 1, "reason": "lists the model",
+            "priority": 3, "weight": 1, "reason": "lists the model", "standing": "awake",
         }
     ]  # fmt: skip
     assert {name: document[name] for name in ("key", "model", "dialect", "operation", "refused", "warning")} == {
@@ -92,12 +92,12 @@ def test_a_refusal_is_told_with_exit_code_1(words, status, code, left_out, expla
 
 
 def test_a_body_brings_its_model_and_its_wishes(explained):
-    body = {"model": "gpt", "provider": {"order": ["third"], "sort": "price"}, "models": ["fast", "smart"]}
+    body = {"model": "gpt", "provider": {"order": ["third"], "zdr": True}, "models": ["fast", "smart"]}
     document = explained("--key", "alice", "--body", "-", input=json.dumps(body).encode())
     assert names(document) == ["third", "main", "other", "main", "other"]
     assert [item["model"] for item in document["candidates"]] == ["gpt", "gpt", "gpt", "gpt-mini", "claude"]
     assert document["candidates"][0]["reason"] == "lists the model; number 1 in the client's order"
-    assert document["warning"] == "provider.sort: without effect"
+    assert document["warning"] == "provider.zdr: without effect"
 
 
 def test_a_body_that_cannot_be_understood_is_a_usage_error(explain):

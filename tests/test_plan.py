@@ -86,9 +86,9 @@ def test_a_file_that_cannot_be_used_is_exit_code_2_with_every_complaint(plan):
 
 
 def test_warnings_of_the_new_file_are_told(plan):
-    result = plan(OLD + "store: sqlite:///x\n")
-    assert "store: understood, but without effect" in result.stderr
-    assert result.stdout == "~ store\n"
+    result = plan(OLD.replace("plugins: [", "plugins: [dashboard, "))
+    assert "plugins.dashboard: understood, but without effect" in result.stderr
+    assert result.stdout == "~ plugins\n"
 
 
 GLOBS = [

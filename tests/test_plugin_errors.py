@@ -12,7 +12,8 @@ plugins_dir: %s
 plugins: [{raising: {hook: %s}}]
 channels: [{name: shaky, provider: shaky, key: k}]
 """
-POLICY = ["authenticate", "before_call", "arrange_channels", "rewrite_request", "authorize", "rewrite_response"]
+POLICY = ["authenticate", "before_call", "answer_call", "filter_reply", "arrange_channels", "rewrite_request",
+          "authorize", "decode_stream", "rewrite_response"]  # fmt: skip
 OBSERVERS = ["read_usage", "attempt_finished", "after_call"]
 
 
@@ -46,6 +47,21 @@ def test_a_classification_that_raises_refuses_the_call(client_of, samples, sent)
 def test_a_stream_hook_that_raises_refuses_the_call(client_of, samples, sent):
     answer = ask(client_of(SHAKY % (samples, "rewrite_stream")), sent, stream=True)
     assert (answer.status_code, answer.json["error"]["code"]) == (500, "plugin_error")
+
+
+def test_what_filter_reply_gave_may_raise_and_is_named(client_of, samples, sent):
+    answer = ask(client_of(SHAKY % (samples, "whole")), sent)
+    assert (answer.status_code, answer.json["error"]["message"]) == (500, "plugin 'raising' failed in filter_reply")
+
+
+@pytest.mark.parametrize("hook", ["begin", "end"])
+def test_a_plugin_that_cannot_begin_or_end_is_logged_and_the_gateway_goes_on(hook, client_of, samples, sent, caplog):
+    client = client_of(SHAKY % (samples, hook))
+    current = client.application.extensions["gateway"]
+    current.begin()
+    assert ask(client, sent).status_code == 200
+    current.end()
+    assert f"plugin raising failed in {hook}" in caplog.text
 
 
 @pytest.mark.parametrize("hook", ["feed", "close"])
@@ -88,6 +104,6 @@ def test_a_plugin_that_raises_while_loading_is_a_complaint(hook, client_of, samp
 
 
 def test_every_hook_is_raised_in():
-    tested = {*POLICY, *OBSERVERS, "classify_failure", "rewrite_stream", "register_providers", "check_config",
-              "register_pages", "register_commands"}  # fmt: skip
+    tested = {"begin", "end", *POLICY, *OBSERVERS, "classify_failure", "rewrite_stream", "register_providers",
+              "check_config", "register_pages", "register_commands"}  # fmt: skip
     assert tested == set(HOOK_NAMES)  # register_commands: test_cli.py

@@ -51,8 +51,8 @@ def ask(client, sent, model="m", **more):
 
 
 LOAD = {"register_providers", "check_config", "register_pages"}
-WHOLE = {"authenticate", "before_call", "arrange_channels", "rewrite_request", "authorize", "read_usage",
-         "rewrite_response", "attempt_finished", "after_call"}  # fmt: skip
+WHOLE = {"authenticate", "before_call", "filter_reply", "answer_call", "arrange_channels", "rewrite_request",
+         "authorize", "decode_stream", "read_usage", "rewrite_response", "attempt_finished", "after_call"}  # fmt: skip
 
 
 def test_a_whole_call_meets_its_hooks_once_each(good, told, sent):
@@ -64,8 +64,9 @@ def test_a_whole_call_meets_its_hooks_once_each(good, told, sent):
 def test_the_hooks_of_a_call_come_in_the_order_of_the_road(good, plugin_of, sent):
     ask(good, sent)
     order = [name for name, _ in plugin_of(good, "good").told.calls if name in WHOLE]
-    assert order == ["authenticate", "before_call", "arrange_channels", "rewrite_request", "authorize",
-                     "attempt_finished", "read_usage", "rewrite_response", "after_call"]  # fmt: skip
+    assert order == ["authenticate", "before_call", "filter_reply", "answer_call", "arrange_channels",
+                     "rewrite_request", "authorize", "decode_stream", "attempt_finished", "read_usage",
+                     "rewrite_response", "after_call"]  # fmt: skip
 
 
 def test_hooks_get_what_is_documented(good, told, sent):
@@ -74,6 +75,9 @@ def test_hooks_get_what_is_documented(good, told, sent):
         "check_config": {"config": Settings},
         "authenticate": {"request": Inbound},
         "before_call": {"call": Call},
+        "answer_call": {"call": Call},
+        "filter_reply": {"call": Call},
+        "decode_stream": {"channel": Channel, "media_type": str},
         "arrange_channels": {"call": Call, "route": Route},
         "rewrite_request": {"call": Call, "channel": Channel, "request": UpstreamRequest},
         "authorize": {"channel": Channel, "key": Secret, "request": UpstreamRequest},
@@ -83,7 +87,8 @@ def test_hooks_get_what_is_documented(good, told, sent):
         "after_call": {"call": Call, "record": Record},
     }
     for hook, arguments in types.items():
-        assert {name: type(value) for name, value in told(hook)[0].items()} == arguments
+        assert told(hook)[0].keys() == arguments.keys()
+        assert all(isinstance(value, arguments[name]) for name, value in told(hook)[0].items())
 
 
 def test_what_authenticate_sees(good, told, sent):
@@ -103,6 +108,28 @@ def test_what_a_call_says(good, told, sent):
     assert call.endpoint == Endpoint("chat", "generate", "/v1/chat/completions", model_needed=True)
     assert abs((datetime.now(UTC) - call.received).total_seconds()) < 60
     assert told("after_call")[0]["call"] is call
+
+
+def test_a_plugin_may_answer_in_place_of_any_channel(good, told, sent):
+    answer = sent(good, "/v1/chat/completions", {"model": "m-known", "messages": []})
+    assert (answer.status_code, answer.data) == (200, b'{"known":1}')
+    record = told("after_call")[0]["record"]
+    assert (record.outcome, record.channel, record.attempts) == ("complete", "good", ())
+
+
+def test_replies_are_filtered_in_the_clients_dialect(client_of, samples, sent):
+    client = client_of(GOOD.replace("most: 5", "most: 5, level: high") % samples)
+    whole, streamed = ask(client, sent), ask(client, sent, stream=True)
+    assert whole.headers["x-policy"] == "seen"
+    assert whole.data.endswith(b"policy")
+    assert b"Hello!" in streamed.data
+    assert streamed.data.endswith(b": closed by good\n\n: and by its policy\n\n")
+
+
+def test_what_an_answering_plugin_gives_passes_the_filters_of_those_before_it(client_of, samples, sent):
+    plugins = f"plugins: [{{good: {{level: high}}}}]\nplugins_dir: {samples}\n"
+    client = client_of(plugins + "channels: [{name: acme, provider: acme, key: k}]")
+    assert ask(client, sent, "m-known").data == b'{"known":1}'  # its own filter does not see it
 
 
 def test_channels_are_arranged(good, told, sent):
@@ -241,4 +268,4 @@ def test_a_policys_refusal_is_the_clients_answer(key, model, status, code, kept,
         assert answer.status_code in (200, 400)
         return
     assert (answer.status_code, answer.json["error"]["code"]) == (status, code)
-    assert answer.headers.get("retry-after") == ("7" if status == 429 else None)
+    assert answer.headers.get("retry-after") == ("8" if status == 429 else None)

@@ -96,9 +96,9 @@ def test_the_last_good_text_is_the_latest_and_no_longer_than_itself():
 
 
 def test_warnings_of_a_reload_are_logged(one, write_config, caplog):
-    write_config("store: sqlite:///x\n" + ONE)
+    write_config("plugins: [dashboard]\n" + ONE)
     assert current(one).reload()
-    assert "store: understood, but without effect" in caplog.text
+    assert "plugins.dashboard: understood, but without effect" in caplog.text
 
 
 def test_a_watched_file_is_reloaded_when_it_changes(client_of, write_config):

@@ -127,8 +127,8 @@ def test_an_aggregator_of_another_dialect_gets_the_object_too(client_of, network
 
 
 def test_a_warning_names_what_is_unknown_or_without_effect(asked):
-    answer, _ = asked({"model": "m", "provider": {"sort": "price", "x\r\ny": 1}, "models": ["nosuch"]})
-    told = "provider.sort: without effect; provider.x??y: unknown; nosuch: no such model"
+    answer, _ = asked({"model": "m", "provider": {"zdr": True, "x\r\ny": 1}, "models": ["nosuch"]})
+    told = "provider.zdr: without effect; provider.x??y: unknown; nosuch: no such model"
     assert answer.headers["x-gateway-warning"] == told
 
 
@@ -204,7 +204,7 @@ def test_the_attempts_are_told_of_a_failed_call_too(client_of, network, sent):
 
 def test_the_log_line_has_the_attempts(client_of, network, sent, caplog):
     caplog.set_level("INFO", "gateway.calls")
-    client = client_of("plugins: [call_log]\n" + KEYS)
+    client = client_of("plugins: [{call_log: {format: text}}]\n" + KEYS)
     network.post("https://plain.test/v1/chat/completions", body=DOCUMENT, content_type="application/json")
     sent(client, "/v1/chat/completions", {"model": "m"}, {"x-api-key": "free"})
     sent(client, "/v1/chat/completions", {}, {"x-api-key": "free"})

@@ -16,6 +16,7 @@ from gateway.config.forms import DIALECTS
 from gateway.domain import ANONYMOUS, GENERATE, Call, Candidate, Endpoint, LeftOut, Principal
 from gateway.errors import Fault, GatewayError
 from gateway.headers import Headers
+from gateway.health import resting_name
 from gateway.loading import Gateway, load
 from gateway.relay import check_models, counts_itself, route_of, wanted
 from gateway.wishes import read_wishes
@@ -51,15 +52,40 @@ def command(config: Path | None, name: str, seed: str, as_json: bool, **asked: A
     Example: gateway explain --key alice --model gpt-4o
     """
     gateway = load(found_config(config))
+    _look(gateway)
     principal = _principal(gateway, name) if name else ANONYMOUS
     seed = seed or f"req_{uuid.uuid4().hex}"
     try:
         explanation = _explained(gateway, _call(principal, seed, **asked))
     except GatewayError as error:  # the body or a header cannot be understood
         raise click.UsageError(error.fault.message) from None
-    click.echo(json.dumps(_document(explanation), indent=2) if as_json else "\n".join(_lines(gateway, explanation)))
+    lines = [json.dumps(_document(gateway, explanation), indent=2)] if as_json else _lines(gateway, explanation)
+    click.echo("\n".join(lines))
     if explanation.refused is not None:
         click.get_current_context().exit(1)
+
+
+def _look(gateway: Gateway) -> None:
+    """What the running workers know of their channels counts here, too."""
+    gateway.services.shared = True
+    try:
+        gateway.services.health.look()
+    except GatewayError as error:
+        click.echo(f"warning: {error}", err=True)
+
+
+def _standing(gateway: Gateway, candidate: Candidate) -> str:
+    """Why *candidate* would be passed over now; empty if it would not."""
+    health, name = gateway.services.health, candidate.channel.name
+    keys = [resting_name(name, key) for key in candidate.channel.keys]
+    rest = health.rest(name)
+    if rest is None and keys and all(health.left(key) for key in keys):
+        name = min(keys, key=health.left)
+        rest = health.rest(name)
+    if rest is None:
+        return ""
+    left = health.left(name)
+    return f"rests for {left:.0f} s more: {rest.why} ({rest.said})" if left else f"to be probed: {rest.why}"
 
 
 def _principal(gateway: Gateway, name: str) -> Principal:
@@ -105,7 +131,9 @@ def _lines(gateway: Gateway, explanation: Explanation) -> list[str]:
     lines = [f"{call.model or '(no model)'} for {call.principal.name}, {call.dialect} {call.operation}, seed {call.id}"]
     for place, item in enumerate(explanation.candidates, 1):
         settings, how = item.channel.settings, ", translated" if item.translated else ""
-        why = f"{item.reason}; priority {settings.priority}, weight {settings.weight}"
+        standing = _standing(gateway, item)
+        share = f"priority {settings.priority}, weight {settings.weight}"
+        why = "; ".join(each for each in (item.reason, share, standing) if each)
         lines.append(f"{place:>2}  {item.channel.name}  {item.model or '-'}  {item.dialect}{how}  {why}")
     for left_out in explanation.left_out:
         about = f" (for {left_out.model!r})" if left_out.model else ""
@@ -126,7 +154,7 @@ def _warning(explanation: Explanation) -> str:
     return explanation.call.wishes.warning(first)
 
 
-def _document(explanation: Explanation) -> dict[str, Any]:
+def _document(gateway: Gateway, explanation: Explanation) -> dict[str, Any]:
     call, refused = explanation.call, explanation.refused
     return {
         "key": call.principal.name,
@@ -144,6 +172,7 @@ def _document(explanation: Explanation) -> dict[str, Any]:
                 "priority": item.channel.settings.priority,
                 "weight": item.channel.settings.weight,
                 "reason": item.reason,
+                "standing": _standing(gateway, item) or "awake",
             }
             for item in explanation.candidates
         ],

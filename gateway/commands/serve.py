@@ -1,6 +1,9 @@
 """``gateway serve``"""
 
 import ipaddress
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import click
 from gateway.commands import config_option, found_config
 from gateway.config import read_settings
 from gateway.config.document import read_text
+from gateway.config.settings import Settings
 from gateway.serving import DEFAULT_BIND, Server
 
 
@@ -22,8 +26,9 @@ from gateway.serving import DEFAULT_BIND, Server
 )  # fmt: skip
 @click.option("--threads", default=64, show_default=True, help="Calls at once in a gthread worker.")
 @click.option("--graceful-timeout", default=3600, show_default=True, help="Seconds open streams get after SIGTERM.")
+@click.option("--trace-plugins", is_flag=True, help="Log each call of a plugin's hook, with its time.")
 @click.option("--access-log", is_flag=True, help="gunicorn's access log on standard output (?key= is scrubbed).")
-def command(config: Path | None, bind: str, access_log: bool, **options: Any) -> None:
+def command(config: Path | None, bind: str, access_log: bool, trace_plugins: bool, **options: Any) -> None:
     """Serve the gateway with gunicorn.
 
     SIGHUP reloads the configuration in place; SIGTERM lets open streams finish.
@@ -33,11 +38,28 @@ def command(config: Path | None, bind: str, access_log: bool, **options: Any) ->
     path = found_config(config).absolute()
     settings, complaints = read_settings(path, read_text(path))
     complaints.raise_any()
-    if not settings.keys and not _stays_here(bind):
+    if not (settings.keys or settings.store or _has_jwt(settings)) and not _stays_here(bind):
         raise click.UsageError(f"without client keys (`keys:` in {path}) it binds to loopback only, not {bind}")
+    if settings.store:
+        _check_store(path)
+    if trace_plugins:
+        os.environ["GATEWAY_TRACE_PLUGINS"] = "1"  # the workers look there
     if access_log:
         options["accesslog"] = "-"
     Server(path, {"bind": bind, **options}).run()
+
+
+def _has_jwt(settings: Settings) -> bool:
+    return any(use and use.name == "jwt" for use in settings.plugins)
+
+
+def _check_store(path: Path) -> None:
+    """Says what is wrong with the database before any call meets it. In a process of its own: the
+    master must not load what talks to it."""
+    check = [sys.executable, "-m", "gateway", "db", "check", "--config", str(path)]
+    done = subprocess.run(check, capture_output=True, text=True)
+    if done.returncode:
+        click.echo((done.stderr or done.stdout).strip(), err=True)
 
 
 def _stays_here(bind: str) -> bool:

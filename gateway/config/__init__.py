@@ -1,7 +1,9 @@
 """gateway.yaml: read, checked and handed out as frozen values."""
 
+import contextlib
+import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gateway.config.checker import Checker
@@ -20,9 +22,22 @@ def read_settings(
     further, with every complaint gathered so far.
     """
     complaints = Complaints(str(path))
-    root = read_document(text, environment, complaints)
-    settings = Checker(complaints).read(Settings, root)
+    with _no_garbage():
+        settings = Checker(complaints).read(Settings, read_document(text, environment, complaints))
     if settings is None or settings.channels is None:
         complaints.raise_any()
     check_whole(settings, complaints)
     return settings, complaints
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """A large file makes millions of objects, all of them in use: looking for garbage among them again
+    and again takes longer than reading."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

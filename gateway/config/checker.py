@@ -30,12 +30,12 @@ class Checker:
 
     def __init__(self, complaints: Complaints):
         self.complaints = complaints
-        self._hints: dict[type, dict[str, Any]] = {}
+        self._declared: dict[type, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def read(self, kind: Any, node: Node, path: str = "") -> Any:
         """*node* as a value of *kind* (a settings class, a kind, list[...], dict[str, ...], a union
         with None or a plain type); None, and a complaint, when it is not one."""
-        origin = typing.get_origin(kind)
+        origin = None if isinstance(kind, type) else typing.get_origin(kind)
         if origin in (types.UnionType, typing.Union):
             inner = [k for k in typing.get_args(kind) if k is not type(None)]
             return None if node.value is None else self.read(inner[0], node, path)
@@ -88,10 +88,11 @@ class Checker:
         if not isinstance(node.value, dict):
             self._expected(node, path, "a mapping")
             return None
-        hints = self._hints.get(kind)
-        if hints is None:
-            hints = self._hints[kind] = typing.get_type_hints(kind)
-        members = {f.name: f for f in dataclasses.fields(kind) if f.name != "line"}
+        declared = self._declared.get(kind)
+        if declared is None:
+            fields = {f.name: f for f in dataclasses.fields(kind) if f.name != "line"}
+            declared = self._declared[kind] = typing.get_type_hints(kind), fields
+        hints, members = declared
         values: dict[str, Any] = {"line": node.line} if "line" in hints else {}
         for name, child in node.value.items():
             where = f"{path}.{name}" if path else name

@@ -92,6 +92,9 @@ def read_document(text: str, environment: Mapping[str, str], complaints: Complai
         loader.dispose()
 
 
+_TEXT = "tag:yaml.org,2002:str"
+
+
 class _Builder:
     """Turns PyYAML's nodes into ours."""
 
@@ -138,6 +141,8 @@ class _Builder:
         return Node(line, self._constructed(filled), text, raw, hole)
 
     def _constructed(self, scalar: Any) -> Any:
+        if scalar.tag == _TEXT:  # by far the most
+            return scalar.value
         try:
             return self._loader.construct_object(scalar)
         except ValueError:  # it looks like a date or a number, and is none

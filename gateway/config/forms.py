@@ -4,23 +4,23 @@ import re
 from typing import Any
 
 from gateway.config.document import Node
-from gateway.config.kinds import Options, scalar_text
+from gateway.config.kinds import AnyJson, Options, scalar_text
 
 DIALECTS = ("chat", "responses", "messages", "gemini")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class Auth(str):
-    """``bearer``, ``x-api-key``, ``header:NAME``, ``query:NAME`` or ``none``."""
+    """``bearer``, ``basic``, ``x-api-key``, ``header:NAME``, ``query:NAME`` or ``none``."""
 
-    schema = {"type": "string", "pattern": "^(bearer|x-api-key|none|header:.+|query:.+)$"}
+    schema = {"type": "string", "pattern": "^(bearer|basic|x-api-key|none|header:.+|query:.+)$"}
 
     @classmethod
     def read(cls, node: Node) -> "Auth":
-        expected = "bearer, x-api-key, header:NAME, query:NAME or none"
+        expected = "bearer, basic, x-api-key, header:NAME, query:NAME or none"
         text = scalar_text(node, expected)
         how, _, name = text.partition(":")
-        if text in ("bearer", "x-api-key", "none"):
+        if text in ("bearer", "basic", "x-api-key", "none"):
             return cls(text)
         if how in ("header", "query") and _HEADER_NAME.fullmatch(name):
             return cls(text)
@@ -101,6 +101,152 @@ class DialectPaths(dict):
         if not paths or any(name not in DIALECTS or (path and path[0] != "/") for name, path in paths.items()):
             raise ValueError(expected)
         return cls(paths)
+
+
+class OperationPaths(dict):
+    """``[embeddings, images]`` at their usual paths, or ``{embeddings: /v2/embed}``."""
+
+    schema: dict[str, Any] = {
+        "anyOf": [
+            {"type": "array", "items": {"type": "string"}},
+            {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+        ]
+    }
+
+    @classmethod
+    def read(cls, node: Node) -> "OperationPaths":
+        expected = "operations, as a list or with their paths"
+        if isinstance(node.value, list):
+            return cls({scalar_text(item, expected): "" for item in node.value})
+        if not isinstance(node.value, dict):
+            raise ValueError(expected)
+        paths = {name: "" if item.value is None else scalar_text(item, expected) for name, item in node.value.items()}
+        if any(path and path[0] != "/" for path in paths.values()):
+            raise ValueError(expected)
+        return cls(paths)
+
+
+class HeaderRules(dict):
+    """Headers sent unless the client sends its own; or the form ``{set, unset, forward}`` of a channel's."""
+
+    schema: dict[str, Any] = {
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "set": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "unset": {"type": "array", "items": {"type": "string"}},
+                    "forward": {"type": "array", "items": {"type": "string"}},
+                },
+                "additionalProperties": False,
+            },
+            {"type": "object", "additionalProperties": {"type": "string"}},
+        ]
+    }
+    set: dict[str, str] = {}
+    unset: tuple[str, ...] = ()
+    forward: tuple[str, ...] = ()
+
+    def copy(self) -> "HeaderRules":  # of the empty default, for each that gives none
+        return HeaderRules(self)
+
+    @classmethod
+    def read(cls, node: Node) -> "HeaderRules":
+        expected = "headers with their values, or {set: {...}, unset: [...], forward: [...]}"
+        if not isinstance(node.value, dict):
+            raise ValueError(expected)
+        nested = {name for name, child in node.value.items() if isinstance(child.value, dict | list)}
+        if not nested:
+            return cls({name: scalar_text(child, expected) for name, child in node.value.items()})
+        if not nested == set(node.value) <= {"set", "unset", "forward"}:
+            raise ValueError(expected)
+        rules = cls()
+        for name, child in node.value.items():
+            if isinstance(child.value, dict) != (name == "set"):
+                raise ValueError(expected)
+            if name == "set":
+                rules.set = {header: scalar_text(value, expected) for header, value in child.value.items()}
+            else:
+                setattr(rules, name, tuple(scalar_text(item, expected) for item in child.value))
+        return rules
+
+
+class Globs(tuple):
+    """A name or glob, or a list of them."""
+
+    schema: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+    @classmethod
+    def read(cls, node: Node) -> "Globs":
+        expected = "a name or glob, or a list of them"
+        items = node.value if isinstance(node.value, list) else [node]
+        return cls(scalar_text(item, expected) for item in items)
+
+
+class Statuses(frozenset):
+    """An HTTP status, or a list of them."""
+
+    _ONE: dict[str, Any] = {"type": "integer", "minimum": 100, "maximum": 599}
+    schema: dict[str, Any] = {"anyOf": [_ONE, {"type": "array", "items": _ONE}]}
+
+    @classmethod
+    def read(cls, node: Node) -> "Statuses":
+        items = node.value if isinstance(node.value, list) else [node]
+        if not items or not all(type(item.value) is int and 100 <= item.value < 600 for item in items):
+            raise ValueError("an HTTP status, or a list of them")
+        return cls(item.value for item in items)
+
+
+class Pointer(str):
+    """A JSON Pointer: `/usage/tokens`."""
+
+    schema: dict[str, Any] = {"type": "string", "pattern": "^/"}
+
+    @classmethod
+    def read(cls, node: Node) -> "Pointer":
+        text = scalar_text(node, "a JSON Pointer such as '/user'")
+        if not text.startswith("/"):
+            raise ValueError("a JSON Pointer such as '/user'")
+        return cls(text)
+
+
+class Pattern(str):
+    """A regular expression (Python's)."""
+
+    schema: dict[str, Any] = {"type": "string", "format": "regex"}
+
+    @classmethod
+    def read(cls, node: Node) -> "Pattern":
+        text = scalar_text(node, "a regular expression")
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"a regular expression ({error})") from None
+        return cls(text)
+
+
+class ProviderOptions(dict):
+    """A mapping, as the provider declares it. ``node`` keeps its lines."""
+
+    schema: dict[str, Any] = {"type": "object"}
+    node: Node | None = None
+
+    @classmethod
+    def read(cls, node: Node) -> "ProviderOptions":
+        if not isinstance(node.value, dict):
+            raise ValueError("a mapping")
+        options = cls({name: AnyJson.read(child) for name, child in node.value.items()})
+        options.node = node
+        return options
+
+
+def node_of(value: Any, line: int) -> Node:
+    """*value* as if it stood in that line of a file."""
+    if isinstance(value, dict):
+        return Node(line, {name: node_of(inner, line) for name, inner in value.items()})
+    if isinstance(value, list):
+        return Node(line, [node_of(inner, line) for inner in value])
+    return Node(line, value, str(value), str(value))
 
 
 class PluginUse:

@@ -53,9 +53,43 @@ class Secret:
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "not UTF-8"
                 raise ValueError(f"a readable file ({reason})") from None
+            if text.startswith("{"):  # a credentials file: line ends are but white space in JSON
+                text = " ".join(text.splitlines())
         if not text.isascii() or not text.isprintable() or not text.strip():
             raise ValueError("a secret of printable ASCII characters (it travels in a header)")
         return cls(text)
+
+
+class ChannelKey(Secret):
+    """One of a channel's keys: a secret, or ``{key: secret, weight: number}``."""
+
+    __slots__ = ("weight",)
+    schema = {
+        "oneOf": [
+            Secret.schema,
+            {
+                "type": "object",
+                "properties": {"key": Secret.schema, "weight": {"type": "number", "minimum": 0}},
+                "required": ["key"],
+                "additionalProperties": False,
+            },
+        ]
+    }
+
+    def __init__(self, value: str, weight: float = 1):
+        super().__init__(value)
+        self.weight = weight
+
+    @classmethod
+    def read(cls, node: Node) -> "ChannelKey":
+        if not isinstance(node.value, dict):
+            return cls(Secret.read(node).reveal())
+        weight = node.value["weight"].value if "weight" in node.value else 1
+        if not set(node.value) <= {"key", "weight"} or "key" not in node.value:
+            raise ValueError("a secret, or {key: secret, weight: number}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
+            raise ValueError("a weight of 0 or more")
+        return cls(Secret.read(node.value["key"]).reveal(), weight)
 
 
 class Size(int):

@@ -34,11 +34,11 @@ def _section(kind: type, path: str, sections: list[str]) -> None:
     for member in dataclasses.fields(kind):
         if member.name == "line":
             continue
-        shown, nested, suffix = _kind(hints[member.name])
+        shown, nested, suffix = kind_of(hints[member.name])
         meaning = member.metadata["doc"] + (" (no effect yet)" if member.metadata["later"] else "")
         if member.metadata["choices"]:
             shown = ", ".join(f"`{choice}`" for choice in member.metadata["choices"])
-        rows.append(f"| `{member.name}` | {shown} | {_default(member)} | {meaning} |")
+        rows.append(f"| `{member.name}` | {shown} | {default_of(member)} | {meaning} |")
         if nested is not None:
             inner.append((nested, f"{path}.{member.name}{suffix}".lstrip(".")))
     sections.append("\n".join(rows))
@@ -46,16 +46,16 @@ def _section(kind: type, path: str, sections: list[str]) -> None:
         _section(nested, where, sections)
 
 
-def _kind(hint: Any) -> tuple[str, type | None, str]:
+def kind_of(hint: Any) -> tuple[str, type | None, str]:
     """(words, settings class inside, what its path gets behind it)"""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _kind(next(k for k in arguments if k is not type(None)))
+        return kind_of(next(k for k in arguments if k is not type(None)))
     if origin is list:
-        words, nested, _ = _kind(arguments[0])
+        words, nested, _ = kind_of(arguments[0])
         return (f"list of {words}", nested, "[]")
     if origin is dict:
-        words, nested, _ = _kind(arguments[1])
+        words, nested, _ = kind_of(arguments[1])
         return (f"name -> {words}", nested, ".NAME")
     if dataclasses.is_dataclass(hint):
         return "mapping", hint, ""
@@ -69,7 +69,7 @@ def _words(kind: Any) -> str:
     return words[:1].lower() + words[1:]
 
 
-def _default(member: Any) -> str:
+def default_of(member: Any) -> str:
     if member.default is dataclasses.MISSING and member.default_factory is dataclasses.MISSING:
         return "required"
     value = member.default if member.default is not dataclasses.MISSING else member.default_factory()

@@ -1,21 +1,39 @@
 """Everything that may stand in gateway.yaml, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.config.checker import option
-from gateway.config.forms import Auth, DialectPaths, ModelNames, PluginUse, RouteEntries
-from gateway.config.kinds import AnyJson, HttpUrl, Moment, Network, Seconds, Secret, Sha256, Size
+from gateway.config.forms import (
+    Auth,
+    DialectPaths,
+    Globs,
+    HeaderRules,
+    ModelNames,
+    OperationPaths,
+    Pattern,
+    PluginUse,
+    Pointer,
+    ProviderOptions,
+    RouteEntries,
+    Statuses,
+)
+from gateway.config.kinds import AnyJson, ChannelKey, HttpUrl, Moment, Network, Seconds, Secret, Sha256, Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
     """How a call finds its channel, and how long it may take."""
 
-    strategy: str = option("order inside one priority", "weighted", choices=("weighted",))
+    strategy: str = option(
+        "order inside one priority", "weighted", choices=("weighted", "least_busy", "fastest", "cheapest")
+    )
+    sticky: bool = option("prefer the channel that served a conversation's last call", False)
     retries: int = option("further attempts after the first one failed", 3, least=0)
+    retry_on: list[int] = option("statuses tried elsewhere beside the usual ones (504 and 524 may be billed twice)", [])
     deadline: Seconds = option("seconds a call may spend on finding a channel that answers", Seconds(600))
-    queue: float = option("seconds to wait when all channels are full", 5, later=True, least=0)
+    queue: float = option("seconds to wait when all channels are full", 5, least=0)
+    hedge_after: float = option("seconds until a second channel is asked for a whole reply, too; 0: never", 0, least=0)
     commit_after: Seconds = option(
         "seconds a streamed call waits for its first event before its headers leave anyway", Seconds(20)
     )
@@ -51,28 +69,137 @@ class HeaderEdits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BodyEdits:
-    """Changes to the JSON body sent upstream, by JSON Pointer; all other bytes stay."""
+class When:
+    """The calls that an edit is for; what is not said does not matter."""
 
-    set: dict[str, AnyJson] = option("members to add or replace", {})
-    unset: list[str] = option("members to take out", [])
+    model: Globs | None = option("the model's name upstream", None)
+    operation: Globs | None = option("generate, embeddings, ...", None)
+    dialect: Globs | None = option("the dialect that the channel is spoken to in", None)
+    stream: bool | None = option("whether a stream was asked for", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Most calls, tokens and open calls at a time."""
+class BodyEdits:
+    """Changes to the JSON body sent upstream, by JSON Pointer; all other bytes stay."""
 
-    rpm: int | None = option("calls a minute", None, later=True, least=0)
-    tpm: int | None = option("tokens a minute", None, later=True, least=0)
-    concurrency: int | None = option("calls under way at once", None, later=True, least=0)
+    set: dict[str, AnyJson] = option("members to add or replace; values may hold ${channel.options.NAME}", {})
+    unset: list[str] = option("members to take out", [])
+    rename: dict[str, Pointer] = option("members to put elsewhere: old place -> new place", {})
+    when: When | None = option("the calls that this is for; none given: all", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """When a channel that fails is left alone."""
+
+    cool_down: Seconds = option("seconds after a first failure; doubled with each further one", Seconds(2))
+    longest: Seconds = option("most seconds it is left alone without having asked for it", Seconds(300))
+    trips: int = option("failures in a row that open a channel's circuit", 5, least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelLimits:
+    """Most that one account, and each of its keys, takes."""
+
+    rpm: int | None = option("calls a minute", None, least=0)
+    tpm: int | None = option("tokens a minute", None, least=0)
+    concurrency: int | None = option("calls under way at once", None, least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Most calls and tokens in a span, and most calls at a time."""
+
+    rpm: int | None = option("calls a minute", None, least=0)
+    rph: int | None = option("calls an hour", None, least=0)
+    rpd: int | None = option("calls a day", None, least=0)
+    tpm: int | None = option("tokens a minute", None, least=0)
+    tph: int | None = option("tokens an hour", None, least=0)
+    tpd: int | None = option("tokens a day", None, least=0)
+    concurrency: int | None = option("calls under way at once", None, least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(Rates):
+    """Most that one key, or one team, may use."""
+
+    models: dict[str, Rates] = option("the same for single models, by name or glob", {})
+    mode: str = option("observe: count and report, but never refuse", "enforce", choices=("enforce", "observe"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Most money a key may spend."""
+    """Most that one key, or one team, may spend."""
 
-    usd: float = option("US dollars", least=0)
-    per: str = option("span of time", "month", choices=("day", "month", "total"))
+    usd: float | None = option("US dollars", None, least=0)
+    tokens: int | None = option("tokens", None, least=0)
+    per: str = option("span of time, in UTC", "month", choices=("day", "month", "total"))
+    mode: str = option("observe: count and report, but never refuse", "enforce", choices=("enforce", "observe"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamSettings:
+    """What the keys of one team may use together."""
+
+    name: str = option("named by keys")
+    limits: Limits | None = option("most it may use", None)
+    budget: Budget | None = option("most it may spend", None)
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Least and greatest value of a parameter."""
+
+    min: float | None = option("what is less becomes this", None)
+    max: float | None = option("what is more becomes this", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Which members of a generate request the vendor takes; `x-gateway-dropped` names what is left out."""
+
+    allowed: list[str] = option("members that it takes; none given: all", [])
+    renamed: dict[str, str] = option("the dialect's name -> the vendor's", {})
+    clamped: dict[str, Range] = option("member -> its least and greatest value", {})
+    dropped: list[str] = option("members that it refuses", [])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageAt:
+    """Where a reply or an event says the usage, by JSON Pointer, if not where its dialect does."""
+
+    input: Pointer | None = option("tokens read, cached ones included", None)
+    output: Pointer | None = option("tokens written, reasoning included", None)
+    cached: Pointer | None = option("of the input: read from a cache", None)
+    cache_write: Pointer | None = option("of the input: written to a cache", None)
+    cache_write_1h: Pointer | None = option("of those: kept for an hour", None)
+    input_audio: Pointer | None = option("of the input: audio", None)
+    output_audio: Pointer | None = option("of the output: audio", None)
+    reasoning: Pointer | None = option("of the output: reasoning", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorAt:
+    """Where an error's words stand, by JSON Pointer, if not where the dialect has them."""
+
+    message: Pointer | None = option("what went wrong", None)
+    code: Pointer | None = option("the vendor's code", None)
+    type: Pointer | None = option("the vendor's type", None)
+    param: Pointer | None = option("the member at fault", None)
+    retry_after: Pointer | None = option("seconds to wait", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRule:
+    """What an answer means; the first rule that fits counts. Without a status it is held against good ones too."""
+
+    status: Statuses | None = option("HTTP statuses that it is for; none given: all", None)
+    at: Pointer | None = option("JSON Pointer to a value that has to be there", None)
+    equals: AnyJson | None = option("the value there", None)
+    matches: Pattern | None = option("regular expression found in the value there, or in the body", None)
+    then: str = option("what to do", choices=("retry", "rate_limited", "bad_key", "fatal"))
+    seconds: float | None = option("rate_limited: how long; none given: as Retry-After says", None, least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +210,16 @@ class ProviderSettings:
     base_url: HttpUrl | None = option("where the vendor's API lives; a channel may name another", None)
     auth: Auth = option("how a key is sent", Auth("bearer"))
     dialect_auth: dict[str, Auth] = option("dialect -> how a key is sent there, where it differs", {})
-    operations: list[str] = option("operations beside generate that are passed through", [])
-    headers: dict[str, str] = option("headers sent with every request", {})
+    operations: OperationPaths = option("operations beside generate that are passed through", OperationPaths())
+    headers: HeaderRules = option("headers to add; or {set, unset, forward}", HeaderRules())
+    body: list[BodyEdits] = option("changes to the JSON body, in order", [])
+    parameters: Parameters = option("which members of a request it takes", Parameters())
+    usage: UsageAt | None = option("where the usage stands", None)
+    error: ErrorAt | None = option("where an error's words stand", None)
+    errors: list[ErrorRule] = option("what its answers mean, where the status does not say it", [])
+    end: str | None = option("data or name of its own terminal event, in a chat or messages stream", None)
     traits: list[str] = option("what the vendor demands beside the dialect", [])
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +229,7 @@ class ChannelSettings:
     name: str = option("unique name, shown in x-gateway-channel")
     provider: str = option("vendor: a shipped one, one of `providers:`, or a plugin's")
     key: Secret | None = option("the account's key", None)
-    keys: list[Secret] = option("several keys of the account, used in turn", [])
+    keys: list[ChannelKey] = option("several keys of the account: secrets, or {key: secret, weight: 2}", [])
     base_url: HttpUrl | None = option("address instead of the provider's", None)
     models: ModelNames = option("names, globs, or {public name: upstream name}", ModelNames.everything())
     priority: int = option("higher first", 0)
@@ -108,8 +242,10 @@ class ChannelSettings:
     tls: Tls | None = option("certificates", None)
     headers: HeaderEdits = option("changes to headers", HeaderEdits())
     body: BodyEdits = option("changes to the JSON body", BodyEdits())
-    limits: Limits | None = option("most the account takes", None)
-    options: dict[str, AnyJson] = option("what the provider itself wants to know", {})
+    limits: ChannelLimits | None = option("most the account takes", None)
+    key_limits: ChannelLimits | None = option("most each of its keys takes", None)
+    context: dict[str, int] = option("most tokens a model reads, by its name here or a glob", {})
+    options: ProviderOptions = option("what the provider itself wants to know", ProviderOptions())
     strict: bool = option("refuse what a translation cannot carry instead of dropping it", False)
     fetch: bool = option("fetch media that clients name by URL, for a target that must have bytes", True)
     line: int = 0
@@ -127,8 +263,12 @@ class KeySettings:
     expires: Moment | None = option("when it ends", None)
     tags: list[str] = option("only channels that have all of these serve it", [])
     show_route: bool = option("name the attempts of each call in its reply (x-gateway-route)", False)
+    show_timing: bool = option("tell in each reply where its time went (server-timing)", False)
+    may_choose: bool = option("whether it may choose channels (x-gateway-channel, x-gateway-tags)", True)
+    owner: str = option("whose it is, for reports", "")
+    team: str = option("whose limits and budget it shares", "")
     limits: Limits | None = option("most it may use", None)
-    budget: Budget | None = option("most it may spend", None, later=True)
+    budget: Budget | None = option("most it may spend", None)
     line: int = 0
 
 
@@ -138,16 +278,29 @@ class Settings:
 
     max_body: Size = option("largest request body, packed or unpacked", Size(64 * 10**6))
     trusted_proxies: list[Network] = option("who may say X-Forwarded-For; none given: loopback", [])
-    store: str | None = option("database of keys and ledger", None, later=True)
-    state: str | None = option("rates, slots and health shared by all workers", None, later=True)
+    store: Secret | None = option("database of keys and ledger: sqlite:///path or postgresql+psycopg://...", None)
+    state: Secret | None = option("rates, slots and health shared by all: sqlite:///path or redis://...", None)
+    prices: str | None = option("file of prices beside the shipped ones, beside this file", None)
     plugins: list[PluginUse] = option("gateway plugins, in the order of their hooks", [])
     plugins_dir: str | None = option("folder of the operator's own plugins, beside this file", None)
     watch: bool = option("reload when this file changes", False)
     routing: Routing = option("how a call finds its channel", Routing())
+    health: Health = option("when a channel that fails is left alone", Health())
     providers: dict[str, ProviderSettings] = option("vendors without code", {})
     routes: dict[str, RouteEntries] = option("public name -> channel/model, in order", {})
     channels: list[ChannelSettings] = option("upstream accounts")
+    teams: list[TeamSettings] = option("what keys use together", [])
     keys: list[KeySettings] = option("client keys; none: loopback clients only", [])
+
+    @property
+    def store_url(self) -> str | None:
+        """With its password, if it has one."""
+        return self.store.reveal() if self.store else None
+
+    @property
+    def state_url(self) -> str | None:
+        """With its password, if it has one."""
+        return self.state.reveal() if self.state else None
 
 
 def raw_options(settings: Any) -> dict[str, Any]:

@@ -1,24 +1,89 @@
-"""One line in the log for each call: who, what, where, how it ended, how long it took."""
+"""One line in the log for each call: who, what, where, how it ended, how long it took. JSON, or words
+for whoever watches a terminal. Nothing of what was said, and no secret, is in it."""
 
 import logging
+import sys
+from dataclasses import dataclass
 
-from gateway import hookimpl
+from gateway import JsonText, hookimpl, option
 
 log = logging.getLogger("gateway.calls")
 
 
-@hookimpl
-def after_call(call, record):
-    if not log.isEnabledFor(logging.INFO):
-        return
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    format: str = option("auto: words on a terminal, else json", "auto", choices=("auto", "json", "text"))
+
+
+class Plugin:
+    def __init__(self, options):
+        form = options.format if options.format != "auto" else "text" if sys.stderr.isatty() else "json"
+        self._line = _words if form == "text" else _document
+        self._bare = form == "json"
+
+    @hookimpl
+    def begin(self):
+        """Lines of JSON stand alone: nothing before them."""
+        log.propagate = not self._bare
+        if self._bare and not log.handlers:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("%(message)s"))
+            log.addHandler(handler)
+        elif not self._bare:
+            log.handlers.clear()
+
+    @hookimpl
+    def after_call(self, call, record):
+        if log.isEnabledFor(logging.INFO):
+            log.info("%s", self._line(call, record))
+
+
+def _document(call, record):
+    usage = record.usage
+    kinds = ("input", "output", "cached", "cache_write", "reasoning", "input_audio", "output_audio")
+    said = {
+        "time": call.received.isoformat(timespec="milliseconds"),
+        "request_id": call.id,
+        "key": call.principal.name,
+        "team": call.principal.team or None,
+        "address": call.address or None,
+        "dialect": call.dialect,
+        "operation": call.operation,
+        "model": call.model or None,
+        "stream": call.stream,
+        "channel": record.channel or None,
+        "provider": record.provider or None,
+        "upstream_model": record.model or None,
+        "status": record.status,
+        "outcome": record.outcome,
+        "error": record.error or None,
+        "route": [str(attempt) for attempt in record.attempts],
+        "passed_over": [f"{left.channel.name}: {left.reason}" for left in call.passed_over] or None,
+        "first": _rounded(record.first_event),
+        "queued": _rounded(record.queued) or None,
+        "total": _rounded(record.total),
+        "bytes": record.bytes_out,
+        "tokens": {kind: getattr(usage, kind) for kind in kinds if getattr(usage, kind) is not None} or None,
+        "usage": usage.source,
+        "micro_usd": record.cost,
+    }
+    return JsonText.write({name: value for name, value in said.items() if value is not None}).decode()
+
+
+def _rounded(seconds):
+    return None if seconds is None else round(seconds, 4)
+
+
+def _words(call, record):
     first = "-" if record.first_event is None else f"{record.first_event:.3f}"
-    log.info(
-        "%s %s %s/%s model=%s channel=%s status=%d outcome=%s attempts=%d first=%s total=%.3f bytes=%d%s%s",
-        call.id, call.principal.name, call.dialect, call.operation, _plain(call.model), record.channel or "-",
-        record.status, record.outcome, len(record.attempts), first, record.total, record.bytes_out,
-        f" error={record.error}" if record.error else "",
-        f" tried={_plain(','.join(map(str, record.attempts)), 2000)}" if record.attempts else "",
-    )  # fmt: skip
+    tokens = "" if record.usage.total is None else f" tokens={record.usage.input or 0}+{record.usage.output or 0}"
+    return (
+        f"{call.id} {call.principal.name} {call.dialect}/{call.operation} model={_plain(call.model)} "
+        f"channel={record.channel or '-'} status={record.status} outcome={record.outcome} "
+        f"attempts={len(record.attempts)} first={first} total={record.total:.3f} bytes={record.bytes_out}{tokens}"
+        + (f" error={record.error}" if record.error else "")
+        + (f" tried={_plain(','.join(map(str, record.attempts)), 2000)}" if record.attempts else "")
+    )
 
 
 def _plain(text, most=128):

@@ -16,14 +16,16 @@ class Plugin:
 
     @hookimpl
     def check_config(self, config):
-        complaints = []
+        complaints, teams = [], {team.name: team for team in config.teams if team}
         for key in config.keys:
             if key is None or not (key.key or key.sha256):
                 continue  # the configuration has complained of it already
             digest = key.sha256 or _digest(key.key)
             if digest in self._keys:
                 complaints.append((key.line, f"{self._keys[digest][0].name!r} and {key.name!r} have the same key"))
-            self._keys[digest] = (key, Principal.of(key))
+            if key.team and key.team not in teams and not config.store:
+                complaints.append((key.line, f"{key.name!r} is of a team {key.team!r} that `teams:` does not name"))
+            self._keys[digest] = (key, Principal.of(key, teams.get(key.team)))
         return complaints
 
     @hookimpl
@@ -33,7 +35,7 @@ class Plugin:
         digest = _digest(request.credentials[0])
         found = digest if digest in self._keys else ""
         if not hmac.compare_digest(found, digest):
-            raise Unauthorized("this API key is not known")
+            return None  # another plugin may know it
         key, principal = self._keys[found]
         if key.expires is not None and datetime.now(UTC) >= key.expires:
             raise Unauthorized("this API key has expired", code="expired_api_key")

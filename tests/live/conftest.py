@@ -1,16 +1,19 @@
 """A few gateways, each behind an nginx, all in front of one scripted upstream, for the whole session."""
 
+import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from live_client import Client
-from live_servers import CLIENT_KEY, UPSTREAM_KEY, Gateway, Nginx, end, free_port
+from live_servers import CLIENT_KEY, ROOT, SECRETS, UPSTREAM_KEY, Gateway, Nginx, end, free_port
 from live_upstream import Upstream
 
 YAML = (Path(__file__).parent / "gateway.yaml").read_text()
@@ -147,6 +150,20 @@ def _clients():
 def _connect(clients, door):
     """Opens a connection to the door."""
     return lambda **options: clients(door.port, **options)
+
+
+@pytest.fixture(name="run_gateway")
+def _run_gateway():
+    """run_gateway(*arguments) -> what the command says; it must succeed."""
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "gateway", *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | KEYS, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(name="start")

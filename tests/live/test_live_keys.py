@@ -12,7 +12,7 @@ pytestmark = pytest.mark.live
 
 BODY = asking("chat", "echo", "Hello", stream=False)
 KEYED = """
-plugins: [call_log]
+plugins: [{{call_log: {{format: text}}}}]
 trusted_proxies: [{trusted}]
 keys:
   - {{name: office, key: "${{CLIENT_KEY}}", allow_ips: [10.0.0.0/8, 127.0.0.2]}}

@@ -14,7 +14,7 @@ from live_servers import UPSTREAM_KEY, until
 pytestmark = pytest.mark.live
 
 YAML = """
-plugins: [call_log]
+plugins: [{{call_log: {{format: text}}}}]
 watch: {watch}
 keys: [{{name: alice, key: "${{CLIENT_KEY}}"}}]
 providers: {{scripted: {{dialects: [chat]}}}}

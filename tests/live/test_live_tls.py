@@ -16,7 +16,7 @@ from live_upstream import Upstream
 pytestmark = pytest.mark.live
 
 YAML = """
-plugins: [call_log]
+plugins: [{call_log: {format: text}}]
 keys: [{name: alice, key: "${CLIENT_KEY}"}]
 routing: {retries: 0}
 providers: {scripted: {dialects: [chat]}}

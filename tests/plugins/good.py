@@ -46,6 +46,20 @@ class Shout:
         return b": closed by good\n\n"
 
 
+class OnTheWayOut:
+    """A filter over the reply in the client's dialect."""
+
+    def feed(self, events):
+        return events.replace(b"HELLO", b"Hello!")
+
+    def close(self):
+        return b": and by its policy\n\n"
+
+    def whole(self, response):
+        response.headers["x-policy"] = "seen"
+        response.body += b"policy"
+
+
 def respond(request):
     """The vendor: fails with a status that the model names, streams when asked, else answers whole."""
     document = JsonText.parse(request.body.data)
@@ -96,6 +110,14 @@ class Plugin:
         return 200, {"content-type": "text/plain"}, f"{self.options.greeting} {request.method}".encode()
 
     @hookimpl
+    def begin(self, services):
+        self.told.note("begin", services=services)
+
+    @hookimpl
+    def end(self):
+        self.told.note("end")
+
+    @hookimpl
     def authenticate(self, request):
         self.told.note("authenticate", request=request)
         if self.options.admits:
@@ -105,6 +127,17 @@ class Plugin:
     def before_call(self, call):
         self.told.note("before_call", call=call)
         call.notes["good"] = "seen"
+
+    @hookimpl
+    def answer_call(self, call):
+        self.told.note("answer_call", call=call)
+        if call.model == "m-known":
+            return Answered(200, {"content-type": "application/json"}, b'{"known":1}')
+
+    @hookimpl
+    def filter_reply(self, call):
+        self.told.note("filter_reply", call=call)
+        return OnTheWayOut() if self.options.level == "high" else None
 
     @hookimpl
     def arrange_channels(self, call, route):
@@ -125,6 +158,10 @@ class Plugin:
         self.told.note("authorize", channel=channel, key=key, request=request)
         request.headers["x-signed"] = f"by {key.reveal()[::-1]}"
         return True
+
+    @hookimpl
+    def decode_stream(self, channel, media_type):
+        self.told.note("decode_stream", channel=channel, media_type=media_type)
 
     @hookimpl
     def classify_failure(self, channel, response):

@@ -48,6 +48,14 @@ class Plugin:
         pages("/shaky", lambda request: self._raise_in("page"))
 
     @hookimpl
+    def begin(self, services):
+        self._raise_in("begin")
+
+    @hookimpl
+    def end(self):
+        self._raise_in("end")
+
+    @hookimpl
     def authenticate(self, request):
         self._raise_in("authenticate")
         return Principal("anybody")
@@ -55,6 +63,18 @@ class Plugin:
     @hookimpl
     def before_call(self, call):
         self._raise_in("before_call")
+
+    @hookimpl
+    def answer_call(self, call):
+        self._raise_in("answer_call")
+
+    @hookimpl
+    def filter_reply(self, call):
+        self._raise_in("filter_reply")
+        return self
+
+    def whole(self, response):
+        self._raise_in("whole")
 
     @hookimpl
     def arrange_channels(self, call, route):
@@ -67,6 +87,10 @@ class Plugin:
     @hookimpl
     def authorize(self, request):
         self._raise_in("authorize")
+
+    @hookimpl
+    def decode_stream(self, channel):
+        self._raise_in("decode_stream")
 
     @hookimpl
     def classify_failure(self, response):
