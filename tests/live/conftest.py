@@ -30,14 +30,14 @@ KINDS = {
     "hasty": ("gevent", HASTY),
     "hasty-gthread": ("gthread", HASTY),
 }
-NEEDED = {"nginx": "/usr/sbin/nginx", "curl": "curl", "openssl": "openssl"}
+NEEDED = {"nginx": "/usr/sbin/nginx", "curl": "curl", "openssl": "openssl", "redis": "redis-server"}
 
 
 @pytest.hookimpl(trylast=True)  # behind -m, which may have left these tests out
 def pytest_collection_modifyitems(items):
     missing = [name for name, program in NEEDED.items() if not shutil.which(program)]
     if missing and any(item.get_closest_marker("live") for item in items):
-        hint = "Debian: apt-get install nginx-light curl openssl"
+        hint = "Debian: apt-get install nginx-light curl openssl redis-server postgresql"
         raise pytest.UsageError(f"the live tests need {', '.join(missing)} ({hint}), or leave them out: -m 'not live'")
 
 

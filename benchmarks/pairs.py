@@ -1,0 +1,69 @@
+"""The same gateway with different configurations, under the same load in turns: what a feature costs."""
+
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+
+from benchmarks import wrk
+from benchmarks.measures import _CHAT, _HEADERS, _body
+from benchmarks.servers import HERE, KEY, WORKERS, _await, _free_ports, _process, _tool
+
+_CONNECTIONS = 32
+
+
+@contextlib.contextmanager
+def gateways(configurations: dict[str, str]) -> Iterator[dict[str, int]]:
+    """name -> port of a gateway for each YAML, all in front of one static upstream (``$static`` in the
+    YAML is its port, ``$folder`` a folder of the gateway's own, ``$key`` the client's key)."""
+    names = ["static", "mock", "nginx_whole", "nginx_streams", "litellm", "gateway", *configurations]
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
+        folder.chmod(0o755)
+        values = {name: str(port) for name, port in ports.items()} | {"key": KEY, "workers": str(WORKERS)}
+        (folder / "static.conf").write_text(Template((HERE / "conf" / "static.conf").read_text()).substitute(values))
+        static = [_tool("nginx"), "-p", str(folder), "-c", str(folder / "static.conf")]
+        process = stack.enter_context(_process(folder, "static", static, {}))
+        _await(ports["static"], process, folder / "static.log")
+        for name, yaml in configurations.items():
+            own = folder / name
+            own.mkdir()
+            (own / "gateway.yaml").write_text(Template(yaml).substitute(values | {"folder": str(own)}))
+            serve = [sys.executable, "-m", "gateway", "serve", "--config", str(own / "gateway.yaml")]
+            serve += ["--bind", f"127.0.0.1:{ports[name]}", "--workers", str(WORKERS), "--graceful-timeout", "1"]
+            process = stack.enter_context(_process(own, "gateway", serve, dict(os.environ)))
+            _await(ports[name], process, own / "gateway.log")
+        yield {name: ports[name] for name in configurations}
+
+
+def in_turns(ports: dict[str, int], rounds: int, seconds: int) -> dict[str, dict[str, float]]:
+    """name -> medians over the rounds: whole replies a second of many connections (``per_second``), and
+    a reply's time on one connection in milliseconds (``median``)."""
+    body, found = _body("whole", False), {name: {"per_second": [], "median": []} for name in ports}
+    for port in ports.values():
+        wrk.run(port, _CHAT, body, _HEADERS, _CONNECTIONS, 1)  # what is loaded at the first calls is no call's
+    for _ in range(rounds):
+        for name, port in ports.items():
+            many = wrk.run(port, _CHAT, body, _HEADERS, _CONNECTIONS, seconds)
+            alone = wrk.run(port, _CHAT, body, _HEADERS, 1, seconds)
+            if many.failed or alone.failed:
+                raise SystemExit(f"{name}: {many.failed + alone.failed} calls failed")
+            found[name]["per_second"].append(many.per_second)
+            found[name]["median"].append(alone.median)
+    return {name: {figure: statistics.median(each) for figure, each in by.items()} for name, by in found.items()}
+
+
+def table(results: dict[str, dict[str, float]], first: str) -> list[str]:
+    """Lines that compare all with *first*."""
+    lines = [f"{'':12}{'calls/s':>10}{'':>8}{'one call, ms':>14}{'':>10}"]
+    base = results[first]
+    for name, found in results.items():
+        share = f"{found['per_second'] / base['per_second']:.0%}"
+        more = f"{found['median'] - base['median']:+.2f}"
+        lines.append(f"{name:12}{found['per_second']:10.0f}{share:>8}{found['median']:14.2f}{more:>10}")
+    return lines
