@@ -64,10 +64,14 @@ class Plugins:
 
     gateway: list[Plugin] = field(default_factory=list)  # in the order of `plugins:`
     providers: list[Plugin] = field(default_factory=list)
+    _with: dict[str, tuple[Plugin, ...]] = field(default_factory=dict)
 
     def on(self, hook: str) -> tuple[Plugin, ...]:
-        """The gateway plugins that have *hook*, in the order of the YAML list."""
-        return tuple(plugin for plugin in self.gateway if hook in plugin.hooks)
+        """The gateway plugins that have *hook*, in the order of the YAML list. All must be there."""
+        found = self._with.get(hook)
+        if found is None:
+            found = self._with[hook] = tuple(plugin for plugin in self.gateway if hook in plugin.hooks)
+        return found
 
 
 def find_plugins(plugins_dir: Path | None = None) -> dict[str, Source]:
