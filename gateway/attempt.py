@@ -133,7 +133,7 @@ class Try:
             apply_edits(request)
         if not signed and self._key is not None:
             authorize(channel, self.candidate.dialect, self._key, request)
-        self._signs = tuple(set(request.headers.values()) - before)
+        self._signs += tuple(set(request.headers.values()) - before)
         answer = transport.send(channel, request, patience.left(), watch)
         if isinstance(answer, Pending):
             answer = yield from self._wait(answer, patience)

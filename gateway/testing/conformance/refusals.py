@@ -89,7 +89,7 @@ def canary(bench: Bench) -> str:
         where = _sent_how(bench)
         for dialect in bench.dialects:
             for status in (401, 403):
-                refusal = bench.sample_error(dialect, status, f"I do not know the key {bench.secrets[0]}!")
+                refusal = bench.sample_error(dialect, status, f"I do not know the key {bench.secrets[-1]}!")
                 assert bench.ask(dialect, refusal, refusal).body
     owners = bench.spies.owners if bench.spies is not None else []
     shown = {
