@@ -1,4 +1,4 @@
-# docker build -t gateway . ; deploying.md says how it is run. Nothing is compiled, and nothing that
+# docker build -t gateway . ; docs/deploying.md says how it is run. Nothing is compiled, and nothing that
 # could build or install is left in the image.
 FROM python:3.11-slim AS libraries
 COPY requirements.lock .

@@ -16,7 +16,7 @@ from gateway.errors import ConfigError
 
 COMMANDS = (
     "serve", "check", "explain", "plan", "channels", "keys", "teams", "limits", "budget", "usage", "ledger", "prices",
-    "db", "models", "plugins", "plugin", "schema", "bookkeeper",
+    "db", "models", "plugins", "plugin", "schema", "doctor", "egress", "bookkeeper",
 )  # fmt: skip
 
 _EXTRAS = {"sqlalchemy": "store", "psycopg": "postgres", "pytest": "test"}

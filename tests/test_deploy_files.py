@@ -51,12 +51,14 @@ def _units(tmp_path):
     return tmp_path
 
 
+@pytest.mark.live  # as the nginx below: it wants a program that is not everywhere
 def test_systemd_takes_the_units(units):
     command = ["systemd-analyze", "verify", units / "gateway.service", units / "gateway.socket"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+@pytest.mark.live
 def test_systemd_calls_the_service_well_locked_up(units):
     command = ["systemd-analyze", "security", "--offline=yes", "--threshold=20", units / "gateway.service"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -87,6 +89,7 @@ def _nginx_says(tmp_path):
     return says
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("marks", [(), ("lb",), ("tls",), ("lb", "tls")], ids="-".join)
 def test_nginx_takes_its_file_with_every_choice_that_it_offers(marks, nginx_says, certificate):
     text = (CONF / "nginx.conf").read_text()
