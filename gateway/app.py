@@ -24,6 +24,7 @@ from gateway.domain import Call, Endpoint, Inbound, Principal
 from gateway.endpoints import MODELS, USUAL_MODELS, find_endpoint
 from gateway.errors import BadRequest, Fault, GatewayError, NotFound
 from gateway.headers import Headers, sane_id
+from gateway.laggards import reading
 from gateway.last_good import LastGood
 from gateway.loading import Gateway
 from gateway.pages import Page, look_at
@@ -130,11 +131,14 @@ def _call(gateway: Gateway, endpoint: Endpoint, request_id: str, headers: Header
     length = int(environ.get("CONTENT_LENGTH") or 0)  # gunicorn has seen to it that it is a number
     has_body = length > 0 or "transfer-encoding" in headers
     if method == "POST" and (has_body or endpoint.model_needed):
-        if endpoint.operation in _ANY_BODY and not intake.is_json(content_type):
-            body = intake.read_file(environ["wsgi.input"], content_type, encoding, limit, length or None)
+        with reading(environ["wsgi.input"], environ.get("gunicorn.socket")) as arriving:
+            read = intake.read_json
+            if endpoint.operation in _ANY_BODY and not intake.is_json(content_type):
+                read = intake.read_file
+            body = read(arriving, content_type, encoding, limit, length or None)
+        if isinstance(body, FileBody):
             model, stream = _form_head(body)
         else:
-            body = intake.read_json(environ["wsgi.input"], content_type, encoding, limit, length or None)
             head = intake.read_head(body)
             model = endpoint.model or _model(head)
             stream = stream or head.get("stream") is True

@@ -4,19 +4,25 @@ Commands are imported when they are called: `serve` must not load what `check` l
 says why), and ``gateway --version`` should not wait for either.
 """
 
+import contextlib
 import importlib
+import itertools
 import logging
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway import __version__
+from gateway.acts import is_act
+from gateway.commands import found_config
 from gateway.errors import ConfigError
 
 COMMANDS = (
     "serve", "check", "explain", "plan", "channels", "keys", "teams", "limits", "budget", "usage", "ledger", "prices",
-    "db", "models", "plugins", "plugin", "schema", "doctor", "egress", "bookkeeper",
+    "db", "acts", "models", "plugins", "plugin", "schema", "doctor", "egress", "bookkeeper",
 )  # fmt: skip
 
 _EXTRAS = {"sqlalchemy": "store", "psycopg": "postgres", "pytest": "test"}
@@ -46,10 +52,22 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _written_down([*ctx._protected_args, *ctx.args], ctx.params.get("alias") or ""):
+                return super().invoke(ctx)
         except ConfigError as error:
             click.echo("\n".join(error.complaints), err=True)
             ctx.exit(2)
+
+
+def _written_down(words: list[str], alias: str) -> Any:
+    """A context for the command *words*: an act is written down, other commands are not."""
+    if not is_act(words):
+        return contextlib.nullcontext()
+    given = [right for left, right in itertools.pairwise(words) if left == "--config"]
+    given += [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    config = next(iter(given), os.environ.get("GATEWAY_CONFIG"))
+    writing = importlib.import_module("gateway.acts.writing")
+    return writing.noted(found_config(Path(config) if config else None), words, alias)
 
 
 def _lacking(name: str, library: str) -> click.Command:
@@ -67,7 +85,8 @@ def _lacking(name: str, library: str) -> click.Command:
 
 @click.group(cls=LazyGroup)
 @click.version_option(__version__, prog_name="gateway")
-def main() -> None:
+@click.option("--as", "alias", metavar="NAME", envvar="GATEWAY_AS", help="Who you are, for `gateway acts`.")
+def main(alias: str | None) -> None:
     """A lightweight reverse proxy for LLM APIs.
 
     Example: gateway serve --config conf/gateway.yaml

@@ -118,8 +118,16 @@ class Departures:
             with self.lock:
                 for fd, _ in left:
                     watch = self._watches.get(fd)
-                    if watch is not None:
+                    if watch is not None and _hung_up(fd):
                         watch.client_left()
+
+
+def _hung_up(fd: int) -> bool:
+    """Asked once more, as between the news of a departure and its being heard the number may have become
+    that of the next connection, whose client is still there."""
+    look = _original("select", "poll")()
+    look.register(fd, select.POLLRDHUP)
+    return bool(look.poll(0))
 
 
 _current: dict[int, Departures] = {}  # by process id: a fork needs a thread of its own

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import os
 import queue
 import re
 import signal
@@ -29,6 +30,7 @@ from gunicorn.util import write_nonblock
 from gateway import json_text
 from gateway.last_good import LastGood
 
+_MOST_LEAVING = 4
 DEFAULT_BIND = "127.0.0.1:8080"
 _STATUS = {
     "LimitRequestLine": (414, "URI Too Long"),
@@ -104,6 +106,53 @@ def hold_reload(server: Any) -> None:
     server.handle_hup = handle_hup
 
 
+def replace_leaving(server: Any) -> None:
+    """In the master: a worker that takes no more calls (max_requests, or a SIGTERM of its own) is replaced
+    at once, not when its last stream has ended. No more than so many at a time, or as there are workers to
+    serve, so that streams of an hour cannot pile workers up."""
+    usual = server.manage_workers
+
+    def manage_workers() -> None:
+        leaving = [pid for pid, worker in server.WORKERS.items() if _says_it_leaves(worker)]
+        apart = {pid: server.WORKERS.pop(pid) for pid in leaving[: max(_MOST_LEAVING, server.num_workers)]}
+        usual()
+        server.WORKERS.update(apart)
+
+    server.manage_workers = manage_workers
+
+
+def _says_it_leaves(worker: Any) -> bool:
+    return os.fstat(worker.tmp.fileno()).st_size > 0
+
+
+def say_when_leaving(worker: Any) -> None:
+    """In a worker: the file that it shares with the master (touched to show that it lives) is empty until
+    it leaves."""
+    usual = worker.notify
+
+    def notify() -> None:
+        if not worker.alive:
+            os.ftruncate(worker.tmp.fileno(), 1)
+        usual()
+
+    worker.notify = notify
+
+
+def find_itself_again(server: Any) -> None:
+    """In the master: SIGUSR2 starts the same command anew. Of ``python -m gateway`` gunicorn only knows
+    the file, which as a script would have the package's own folder to import from."""
+    arguments = server.START_CTX["args"]
+    if Path(arguments[1]) == Path(__file__).with_name("__main__.py"):
+        arguments[1:2] = ["-m", "gateway"]
+
+
+def begin_as_master(server: Any) -> None:
+    """Once, before anything listens."""
+    hold_reload(server)
+    replace_leaving(server)
+    find_itself_again(server)
+
+
 def end_while_booting(server: Any, worker: Any) -> None:
     """In a worker just forked: a SIGTERM ends it. The handler that it has from the master puts the
     signal into the worker's copy of the master's queue, where nobody looks, and the master would
@@ -135,6 +184,7 @@ def prepare(worker: Any) -> None:
     """In a worker: reload on SIGHUP, and when the file changes if it says so; refuse politely."""
     refuse_politely(worker)
     stop_listening(worker)
+    say_when_leaving(worker)
     # What was loaded so far stays. Looking for garbage among it holds all streams up for 50 ms.
     gc.collect()
     gc.freeze()
@@ -162,7 +212,7 @@ SETTINGS: dict[str, Any] = {
     "control_socket_disable": True,
     "logger_class": ScrubbingLogger,
     "access_log_format": '%(h)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms',
-    "on_starting": hold_reload,
+    "on_starting": begin_as_master,
     "post_fork": end_while_booting,
     "post_worker_init": prepare,
 }

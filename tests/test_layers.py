@@ -18,6 +18,8 @@ ROAD = """
     __main__
     cli
     commands
+    doctor outgoing
+    acts
     testing plugin_template
     app serving
     reloading
@@ -31,7 +33,7 @@ ROAD = """
     account
     usage_reading allowances
     include_usage token_count
-    interpreter decoding upstream_request patience admission intake last_good
+    interpreter decoding upstream_request patience admission intake last_good laggards
     loading
     routing transport pages services
     health strategies room timing prices
@@ -61,7 +63,7 @@ DOORS = {
     "msgspec": {"json_text"},
     "brotli": {"unpacking"},
     "pytest": {"testing.plugin"},
-    "redis": {"state.redis", "policies.redis_keeper"},
+    "redis": {"state.redis", "policies.redis_keeper", "doctor.keepers"},
     "sqlalchemy": {"store", "ledger.books", "ledger.reports"},
     "zstandard": {"unpacking"},
 }

@@ -96,7 +96,7 @@ def _member(document: bytes, path: tuple[str, ...]) -> Any:
             return None
         try:
             found = json_edit.top_level(document, name)
-        except (AttributeError, ValueError):  # no JSON, and json_edit wants to be given some
+        except (AttributeError, TypeError, ValueError):  # no JSON, and json_edit wants to be given some
             return None
         if not found:
             return None

@@ -75,7 +75,7 @@ def count(value: Any) -> int | None:
     if isinstance(value, int):
         return value
     # An exponent in the millions would build an integer of as many digits.
-    if abs(value) >= 1 << 63 or value != value or value != int(value):
+    if not -(1 << 63) < value < 1 << 63 or value != int(value):
         return None
     return int(value)
 

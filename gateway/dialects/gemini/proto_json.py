@@ -92,7 +92,7 @@ def integer(value: Any, where: str) -> int:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise Malformed(where, "a whole number")
-    if not isinstance(value, int) and (abs(value) > 10**18 or value != int(value)):
+    if not isinstance(value, int) and (not -(10**18) <= value <= 10**18 or value != int(value)):
         raise Malformed(where, "a whole number")
     return int(value)
 

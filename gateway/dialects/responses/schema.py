@@ -119,7 +119,7 @@ def integer(value: Any) -> int | None:
     """*value* when it is a whole number (some servers write ``12.0``)."""
     if type(value) is int:
         return value
-    if isinstance(value, Decimal) and value.is_finite() and abs(value) < 10**15 and value == int(value):
+    if isinstance(value, Decimal) and value.is_finite() and -(10**15) < value < 10**15 and value == int(value):
         return int(value)
     return None
 
