@@ -22,7 +22,7 @@ from gateway.errors import ConfigError
 
 COMMANDS = (
     "serve", "check", "explain", "plan", "channels", "keys", "teams", "limits", "budget", "usage", "ledger", "prices",
-    "db", "acts", "models", "plugins", "plugin", "schema", "doctor", "egress", "bookkeeper",
+    "db", "acts", "audit", "models", "plugins", "plugin", "schema", "doctor", "egress", "bookkeeper",
 )  # fmt: skip
 
 _EXTRAS = {"sqlalchemy": "store", "psycopg": "postgres", "pytest": "test"}

@@ -46,6 +46,7 @@ class _Held:
 
     wants: list
     taken: object
+    roomy: bool  # nobody waits for what it gives back
     amounts: dict = field(default_factory=dict)
 
 
@@ -105,7 +106,7 @@ class Plugin:
             self._refuse(call, wants, taken.refused, now)
         with self._count:
             self._under_way += 1
-        call.notes[_NAME] = _Held(wants, taken)
+        call.notes[_NAME] = _Held(wants, taken, allowances.is_roomy(taken))
         levels = zip((want.meter for want in wants), taken.levels, strict=True)
         call.reply_headers += allowances.rate_headers(call.dialect, levels, now)
         if taken.over:
@@ -124,9 +125,21 @@ class Plugin:
         needs, usd = allowances.NO_NEEDS, 0
         if plan.needs_tokens and not free:
             needs = allowances.needs_of(call, self._options.output)
+            if needs.unseen and plan.budgets:
+                self._check_unseen(plan, call)
             if plan.in_usd:
                 usd = self._dearest(plan, call, route, needs)
         return plan.wants((call.model, *call.wishes.models), needs, usd, free, now)
+
+    def _check_unseen(self, plan, call):
+        """Raises Forbidden where a budget would be none."""
+        if self._options.unpriced == "allow":
+            return
+        if plan.strict:
+            raise Forbidden(
+                f"this key has a budget, and nobody here will see what {call.operation} use", code="price_unknown"
+            )
+        self._say_would_refuse(call, "price_unknown")
 
     def _dearest(self, plan, call, route, needs):
         """Micro-USD that the call may cost on its dearest candidate. Those without a price are dropped
@@ -218,7 +231,7 @@ class Plugin:
 
     def _settle(self, held):
         try:
-            self._services.state.settle(held.taken, held.amounts)
+            self._services.state.settle(held.taken, held.amounts, later=held.roomy)
         except allowances.StateAway as error:
             held.taken.settled = False  # it has to be done once more
             log.warning("a call's end is kept for later: %s", error)

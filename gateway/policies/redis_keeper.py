@@ -1,0 +1,24 @@
+"""Replies in Redis, for all machines. How many it keeps is Redis's own affair (``maxmemory``)."""
+
+import redis
+
+_PATIENCE = 0.25  # seconds; a cache that is slower is none
+_PREFIX = "gateway:reply:"
+
+
+class InRedis:
+    """See reply_cache.Keeper."""
+
+    def __init__(self, url: str):
+        self._client = redis.Redis.from_url(
+            url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None, health_check_interval=0
+        )
+
+    def get(self, digest, now):
+        return self._client.get(_PREFIX + digest)
+
+    def put(self, digest, data, now, seconds):
+        self._client.set(_PREFIX + digest, data, px=max(1, int(seconds * 1000)))
+
+    def close(self):
+        self._client.close()
