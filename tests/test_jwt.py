@@ -150,12 +150,15 @@ def tampered(issuer):
     return ".".join([head, issuer.token(sub="root").split(".")[1], signature])
 
 
-NOW = int(time.time())
+def now():  # when a test runs, which may be minutes after it was read
+    return int(time.time())
+
+
 BAD = {
-    "expired": (lambda issuer: issuer.token(exp=NOW - 60), "expired_token"),
+    "expired": (lambda issuer: issuer.token(exp=now() - 60), "expired_token"),
     "without an end": (lambda issuer: issuer.token(exp=None), "invalid_token"),
-    "not yet": (lambda issuer: issuer.token(nbf=NOW + 300), "token_not_yet_valid"),
-    "from the future": (lambda issuer: issuer.token(iat=NOW + 300), "token_not_yet_valid"),
+    "not yet": (lambda issuer: issuer.token(nbf=now() + 300), "token_not_yet_valid"),
+    "from the future": (lambda issuer: issuer.token(iat=now() + 300), "token_not_yet_valid"),
     "for others": (lambda issuer: issuer.token(aud=["other", "another"]), "wrong_audience"),
     "for nobody": (lambda issuer: issuer.token(aud=None), "invalid_token"),
     "of others": (lambda issuer: issuer.token(iss="https://elsewhere.example"), "wrong_issuer"),
@@ -179,8 +182,8 @@ def test_a_bad_token_is_401(make, code, client, issuer):
 
 def test_clocks_may_differ_a_little(client, issuer):
     gateway = client("leeway: 100")
-    assert ask(gateway, issuer.token(exp=NOW - 60)) == (200, None)
-    assert ask(gateway, issuer.token(nbf=NOW + 60)) == (200, None)
+    assert ask(gateway, issuer.token(exp=now() - 60)) == (200, None)
+    assert ask(gateway, issuer.token(nbf=now() + 60)) == (200, None)
 
 
 def test_a_token_that_was_good_once_still_ends(client, issuer):

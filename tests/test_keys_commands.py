@@ -227,6 +227,18 @@ def test_every_complaint_about_a_file_has_its_line_and_no_secret(refused, done, 
     assert done("keys", "list") == ""
 
 
+def test_keys_on_one_line_are_told_apart(refused, tmp_path):
+    file = tmp_path / "keys.yaml"
+    file.write_text(json.dumps([{"name": "twin", "key": f"sk-0123456789abcdef-{n}"} for n in range(2)]))
+    assert "keys.twin: the name stands in line 1 already" in refused("keys", "import", file)
+
+
+def test_a_table_may_come_from_a_spreadsheet(done, tmp_path):
+    file = tmp_path / "keys.csv"
+    file.write_bytes(b"\xef\xbb\xbfname,key\r\nalice,sk-0123456789abcdef\r\n")  # with a byte order mark
+    assert done("keys", "import", file).startswith("1 created")
+
+
 def test_a_key_of_the_configuration_may_move_into_the_store_with_its_secret_only(done, refused):
     assert "1 created" in done("keys", "import", "-", given="[{name: bob, key: bobs-own-secret-0001}]")
     said = refused("keys", "import", "-", given="[{name: bob, key: somebody-elses-secret}]")

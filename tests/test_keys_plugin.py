@@ -114,3 +114,26 @@ def test_its_options_are_checked(option, client_of):
     text = f"store: sqlite:///x.db\nplugins: [{{stored_keys: {{{option}}}}}]\nchannels: [{{name: e, provider: echo}}]"
     with pytest.raises(Exception, match=f"stored_keys.*{option.split(':')[0]}"):
         client_of(text)
+
+
+def test_a_team_of_the_store_counts_for_keys_of_the_file(app_of, store):
+    store.teams.create("mobile", {"limits": {"rpm": 2}}, "")
+    app = app_of(YAML.replace("key: bobs-secret}", "key: bobs-secret, team: mobile}"))
+    app.extensions["gateway"].begin()
+    try:
+        client = app.test_client()
+        assert [ask(client, "bobs-secret")[0] for _ in range(3)] == [200, 200, 429]
+        store.teams.change("mobile", {"limits": {"rpm": 4}})
+        soon(lambda: ask(client, "bobs-secret")[0] == 200)
+        store.teams.remove("mobile")  # no limits must not come of it
+        soon(lambda: ask(client, "bobs-secret") == (403, "access_denied"))
+    finally:
+        app.extensions["gateway"].end()
+
+
+def test_a_key_whose_team_is_nowhere_does_not_go_without_limits(client, store):
+    secret = make(store, "alice", team="gone")
+    assert ask(client, secret) == (403, "access_denied")
+    store.teams.create("gone", {"limits": {"rpm": 1}}, "")
+    soon(lambda: ask(client, secret)[0] == 200)
+    assert ask(client, secret)[0] == 429

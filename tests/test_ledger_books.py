@@ -142,6 +142,13 @@ def test_nothing_that_a_client_or_an_upstream_says_keeps_a_row_out(store, member
     assert len(rows_of(store)) == 2
 
 
+def test_upstreams_that_lie_do_not_make_the_sums_overflow(store):
+    lies = [row_of(entry(input=2**53 - 1, cost=2**53 - 1), "host", "worker") for _ in range(2000)]
+    assert enter(store, [*lies, *rows(1)]) == []
+    (day,) = days_in(store)
+    assert (day["calls"], day["input"], day["cost"], day["unpriced"]) == (2001, 10, 1000, 2000)
+
+
 def test_a_row_that_the_database_refuses_is_given_back_and_the_others_are_entered(store):
     some = rows(7)
     some[3]["outcome"] = None

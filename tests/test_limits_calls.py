@@ -37,7 +37,12 @@ def call(document, dialect="chat", operation="generate", method="POST"):
         ("chat", {"max_tokens": 7, "n": 3}, 21, True),
         ("chat", {"n": 3}, 1500, False),
         ("chat", {"max_tokens": None}, 500, False),
-        ("chat", {"max_tokens": "7"}, 500, False),
+        ("chat", {"max_tokens": 7.0}, 7, True),
+        ("chat", {"max_tokens": 6.5}, 7, True),
+        ("gemini", {"generationConfig": {"maxOutputTokens": "7"}}, 7, True),  # as protobuf's JSON may have it
+        ("chat", {"max_tokens": "7a"}, 500, False),
+        ("chat", {"max_tokens": 1e300}, 500, False),
+        ("chat", {"max_tokens": -0.5}, 500, False),
         ("chat", {"max_tokens": True}, 500, False),
         ("chat", {"max_tokens": -1}, 500, False),
         ("chat", {"tools": [{"max_tokens": 1}]}, 500, False),  # not the call's own
@@ -159,7 +164,8 @@ NAMES = {
     "rpm": "limits/key:a/rpm", "tpm": "limits/key:a/tpm", "usd": "budget/key:a/usd/2026-11",
     "tokens": "budget/key:a/tokens/2026-11",
 }  # fmt: skip
-KEPT = {}
+ESTIMATE = 55  # tokens: 5 of the body and 50 that may be written
+KEPT = {"tpm": ESTIMATE, "usd": 777, "tokens": ESTIMATE}
 NOTHING_BUT_THE_REQUEST = {"tpm": 0, "usd": 0, "tokens": 0}
 NOTHING = NOTHING_BUT_THE_REQUEST | {"rpm": 0}
 
@@ -175,11 +181,21 @@ NOTHING = NOTHING_BUT_THE_REQUEST | {"rpm": 0}
          {"tpm": 12, "tokens": 12, "usd": 9}),
         # what nobody said stays as estimated, where a vendor may charge for it
         (record(attempt()), KEPT),
-        (record(attempt(), usage=Usage(5, 7)), {"tpm": 12, "tokens": 12}),
+        (record(attempt(), usage=Usage(5, 7)), {"tpm": 12, "tokens": 12, "usd": 777}),
         (record(attempt("abandoned", 0), outcome="client_closed"), KEPT),
         (record(attempt("upstream_first_event_timeout", 0), outcome="failed"), KEPT),
         (record(attempt("upstream_error", 504), outcome="failed"), KEPT),
         (record(attempt("upstream_total_timeout", 0), attempt("upstream_error", 500), outcome="failed"), KEPT),
+        (record(attempt("upstream_not_json", 200), outcome="failed"), KEPT),
+        (record(attempt("upstream_stream_cut", 200), outcome="failed"), KEPT),
+        # nor what was given up before another attempt answered
+        (record(attempt("upstream_first_event_timeout", 0), attempt(), usage=Usage(5, 7), cost=33),
+         {"tpm": 12 + ESTIMATE, "tokens": 12 + ESTIMATE, "usd": 33 + 777}),
+        (record(attempt("abandoned", 0), attempt(), usage=Usage(5, 7), cost=33),
+         {"tpm": 12 + ESTIMATE, "tokens": 12 + ESTIMATE, "usd": 33 + 777}),
+        (record(attempt("abandoned", 0), attempt()), {"tpm": 2 * ESTIMATE, "tokens": 2 * ESTIMATE, "usd": 2 * 777}),
+        (record(attempt("rate_limit_exceeded", 429), attempt("vendor_says_no", 200), attempt(), usage=Usage(5, 7),
+                cost=33), {"tpm": 12, "tokens": 12, "usd": 33}),
         # a filter refused the answer that was paid for
         (record(attempt(), usage=Usage(5, 7), cost=33, outcome="refused"), {"tpm": 12, "tokens": 12, "usd": 33}),
         # nobody charges for a failure

@@ -37,13 +37,13 @@ channels:
   - {{name: dear, provider: dear, auth: none, base_url: https://dear.test, models: [both, odd], priority: 1}}
   - {{name: odd, provider: odd, auth: none, base_url: https://odd.test, models: [both, odd]}}
 providers:
-  acme: {{dialects: [chat, responses, messages, gemini], operations: [embeddings, files, count_tokens]}}
+  acme: {{dialects: [chat, responses, messages, gemini], operations: [embeddings, files, count_tokens, batches]}}
   dear: {{dialects: [chat]}}
   odd: {{dialects: [chat]}}
 """
 PRICES = """
 providers:
-  acme: {m: {input: 10, output: 1000}}
+  acme: {m: {input: 10, output: 1000}, "*": {input: 10, output: 1000}}
   dear: {both: {input: 10, output: 1000}}
 """
 REPLY = {
@@ -354,6 +354,32 @@ def test_warnings_are_logged_and_posted_once(serve, ask, network, webhook, caplo
 def test_a_webhook_has_to_be_an_address(address, serve):
     with pytest.raises(GatewayError, match="webhook: expected an http or https address"):
         serve("budget: {usd: 1}", options=f'{{webhook: "{address}"}}')
+
+
+# --- batches -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "status"),
+    [
+        ("budget: {usd: 1}", "{}", 403),
+        ("budget: {tokens: 1000000}", "{}", 403),
+        ("budget: {tokens: 1000000, mode: observe}", "{}", 200),
+        ("budget: {usd: 1}", "{unpriced: allow}", 200),
+        ("budget: {tokens: 1000000}", "{unpriced: allow}", 200),
+        ("limits: {rpm: 9, tpm: 9000}", "{}", 200),
+    ],
+)
+def test_a_batch_of_any_size_does_not_slip_through_a_budget(key, options, status, serve, network):
+    """Whatever has a price: what a batch uses nobody sees."""
+    network.add("POST", "https://acme.test/v1/batches", json={"id": "batch_1"})
+    client = serve(key, options=options)
+    answer = client.post("/v1/batches", json={"input_file_id": "file-1"}, headers={"x-api-key": "alice-key"})
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json["error"]["code"] == "price_unknown"
+        assert len(network.calls) == 0
+    assert ("observe" in key) == ("x-gateway-would-refuse" in answer.headers)
 
 
 # --- without the state -------------------------------------------------------------------------------

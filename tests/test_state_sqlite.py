@@ -143,6 +143,9 @@ def test_urls(tmp_path, monkeypatch):
     for url in "sqlite://", "sqlite:///", "mysql://x", "nonsense":
         with pytest.raises(ConfigError, match="state: expected"):
             open_state(url, tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        open_state("redis:CANARY@host", tmp_path)  # slips are not to be repeated: this one is a password
+    assert "CANARY" not in str(caught.value)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     one, other = default_url(tmp_path / "a.yaml"), default_url(tmp_path / "b.yaml")
     assert one != other
@@ -220,3 +223,22 @@ def test_a_mistake_of_ours_is_raised_where_it_was_made():
     assert len(found) == 5
     assert {type(error) for error in found.values()} <= {ZeroDivisionError, StateAway}
     assert any(isinstance(error, ZeroDivisionError) for error in found.values())
+
+
+def test_a_clock_that_is_put_back_holds_a_limit_for_one_window_more(tmp_path):
+    now = [1_800_000_000.0]
+    state = SqliteState(str(tmp_path / "a.db"), clock=lambda: now[0])
+    claims = [Window("rpm", 60, 3)]
+    for _ in range(2):
+        state.take(claims)
+        now[0] += 20
+    last = state.take(claims)
+    now[0] -= 7200
+    refused = state.take(claims).refused
+    assert 59 < refused.retry_after < 61
+    now[0] += refused.retry_after
+    assert state.take(claims).refused is None
+    state.settle(last, {"rpm": 0})  # from a time that is yet to come
+    now[0] += 61
+    assert [state.take(claims).refused is None for _ in range(4)] == [True, True, True, False]
+    state.close()

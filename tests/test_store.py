@@ -59,6 +59,14 @@ def test_postgresql_may_be_spelt_as_elsewhere_and_shows_no_password(scheme, tmp_
     assert PASSWORD not in repr(vars(store))
 
 
+def test_a_password_in_the_query_is_not_shown_either(tmp_path):
+    store = open_store(f"postgresql://u@127.0.0.1:1/x?password={PASSWORD}", tmp_path)
+    with pytest.raises(StoreAway) as caught, store.read():
+        pass
+    assert caught.value.reason.startswith("postgresql+psycopg://u@127.0.0.1:1/x: ")
+    assert PASSWORD not in caught.value.reason
+
+
 def test_nothing_is_opened_before_it_is_needed(tmp_path):
     open_store("sqlite:///var/gateway.db", tmp_path).close()
     assert list(tmp_path.iterdir()) == []

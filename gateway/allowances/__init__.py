@@ -4,7 +4,7 @@ A call needs something (``needs_of``: an estimate of its tokens); its principal'
 says what has to be claimed for it (``Plan.wants``); when it has ended, ``amounts_of`` says what it came to.
 """
 
-from gateway.allowances.ends import amounts_of
+from gateway.allowances.ends import amounts_of, is_roomy
 from gateway.allowances.needs import NO_NEEDS, is_free, micro_usd, needs_of
 from gateway.allowances.plans import amount_text, plan_of
 from gateway.allowances.reply_headers import rate_headers, refused_headers, would_refuse
@@ -12,6 +12,6 @@ from gateway.allowances.thresholds import warnings_due
 from gateway.state import StateAway
 
 __all__ = [
-    "NO_NEEDS", "StateAway", "amount_text", "amounts_of", "is_free", "micro_usd", "needs_of", "plan_of",
-    "rate_headers", "refused_headers", "warnings_due", "would_refuse",
+    "NO_NEEDS", "StateAway", "amount_text", "amounts_of", "is_free", "is_roomy", "micro_usd", "needs_of",
+    "plan_of", "rate_headers", "refused_headers", "warnings_due", "would_refuse",
 ]  # fmt: skip

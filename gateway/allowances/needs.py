@@ -1,8 +1,10 @@
 """What a call may come to, before anybody knows: cheap, and on the high side."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from gateway import json_text
@@ -15,6 +17,8 @@ _FILE = 2000  # tokens of a body that is no JSON: a recording, a picture
 _AUDIO_BYTES = 3000  # of a second of speech, where it is packed tightly
 # Work that nobody is billed for: what was made before is looked at, or tokens are counted.
 _FREE = frozenset({COUNT_TOKENS, "files", "stored_responses", "models"})
+_BATCHES = "batches"
+_DIGITS = 15  # of a number; one with more is no count
 _NO_OUTPUT = frozenset({"embeddings", "moderations", "rerank"})
 # Where each dialect says the most that may be written, and how many answers are to be written.
 _MOST = {
@@ -32,13 +36,15 @@ _ANSWERS = {
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a call may use: tokens, images made, seconds of audio heard. ``said``: the client itself
-    said how much it lets be written."""
+    said how much it lets be written. ``unseen``: the vendor does the work later, and nobody here
+    will ever know how much it was."""
 
     input: int
     output: int
     said: bool
     images: int | None = None
     seconds: int | None = None
+    unseen: bool = False
 
     @property
     def tokens(self) -> int:
@@ -63,7 +69,8 @@ def needs_of(call: Call, usual_output: int) -> Needs:
         return NO_NEEDS
     if not isinstance(call.body, JsonBody):
         seconds = len(call.body) // _AUDIO_BYTES + 1 if call.body and call.operation == "audio" else None
-        return Needs(_FILE, usual_output, False, 1 if call.operation == "images" else None, seconds)
+        images = 1 if call.operation == "images" else None
+        return Needs(_FILE, usual_output, False, images, seconds, call.operation == _BATCHES)
     data = call.body.data
     read = weighed(data)
     if call.operation in _NO_OUTPUT:
@@ -72,12 +79,15 @@ def needs_of(call: Call, usual_output: int) -> Needs:
     most = _largest(document, _MOST[call.dialect])
     answers = max(_largest(document, _ANSWERS.get(call.dialect, ())) or 1, 1)
     images = answers if call.operation == "images" else None
-    return Needs(read, (usual_output if most is None else most) * answers, most is not None, images)
+    output = (usual_output if most is None else most) * answers
+    return Needs(read, output, most is not None, images, unseen=call.operation == _BATCHES)
 
 
 def micro_usd(needs: Needs, candidate: Candidate, prices: Any, at: datetime) -> int | None:
     """What *needs* cost there in micro-USD; None when no price is known. *prices* is what
     ``services.prices`` holds, or None."""
+    if needs.unseen:  # a price for "*" is none for it
+        return None
     return _cost(prices, candidate.channel, candidate.model, needs.usage(), at)
 
 
@@ -111,6 +121,16 @@ def _largest(document: dict[str, Any], paths: Iterable[tuple[str, ...]]) -> int 
         value: Any = document
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            found.append(value)
+        number = _whole(value)
+        if number is not None:
+            found.append(number)
     return max(found, default=None)
+
+
+def _whole(value: Any) -> int | None:
+    """A count as vendors read it: ``1e5`` is one, and so is ``"7"`` for those that take it."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < _DIGITS:
+        return int(value)
+    if isinstance(value, Decimal) and 0 <= value < 10**_DIGITS:
+        return math.ceil(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

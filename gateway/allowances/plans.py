@@ -104,6 +104,11 @@ class Plan:
         return any(meter.measure == USD and not meter.observe for meter in self.budgets)
 
     @property
+    def strict(self) -> bool:
+        """Whether a call has to be refused of which nobody will know what it used."""
+        return any(not meter.observe for meter in self.budgets)
+
+    @property
     def needs_tokens(self) -> bool:
         """Whether anything is counted but requests."""
         return bool(self.budgets) or any(meter.measure == TOKENS for meter in self.all_limits())
@@ -157,7 +162,10 @@ def plan_of(principal: Principal) -> Plan:
         for meter in model_limits_of(allowance):
             by_model.setdefault(meter.glob, []).append(meter)
     # Requests and tokens before slots: it is the longer wait that a refused client has to know.
-    patterns = tuple((re.compile(fnmatch.translate(glob)), tuple(meters)) for glob, meters in by_model.items())
+    # Some vendors take a model's name in any case: that must not lead around a limit either.
+    patterns = tuple(
+        (re.compile(fnmatch.translate(glob), re.IGNORECASE), tuple(meters)) for glob, meters in by_model.items()
+    )
     limits.sort(key=lambda meter: meter.measure == CALLS)
     fixed = [meter for meters in (limits, *by_model.values()) for meter in meters if meter.fixed is not None]
     ready = {meter.name: Want(meter, meter.fixed) for meter in fixed}

@@ -170,7 +170,7 @@ def import_file(config: Path | None, file: Path, form: str | None, as_json: bool
 
     Example: gateway keys import keys.csv
     """
-    with opened(config) as configured, click.open_file(str(file), encoding="utf-8") as text:
+    with opened(config) as configured, click.open_file(str(file), encoding="utf-8-sig") as text:
         as_csv = (form or file.suffix.lstrip(".")) == "csv"
         found = read_csv(text, str(file)) if as_csv else read_yaml(text.read(), os.environ, str(file))
         for _, wanted in found:

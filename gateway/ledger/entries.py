@@ -16,7 +16,8 @@ WORKER_LOST = "worker_lost"
 _MOST_GUESSED = 400_000  # bytes of a body; a larger one is pictures rather than words
 _LONGEST = {"error": 64, "tried": 2000}
 _LONGEST_NAME = 160
-_LARGEST = 1 << 53
+_LARGEST = 10**12  # of any amount; more, which only a lie can be, would make the sums overflow one day
+_LATEST = 1 << 53  # of a time
 
 
 def begun(call: Call, route: Route, row: str) -> dict[str, Any]:
@@ -106,4 +107,4 @@ def cleaned(name: str, value: Any, kind: type) -> Any:
     if isinstance(value, str):
         text = value[: _LONGEST.get(name, _LONGEST_NAME)].encode("utf-8", "replace").decode()  # lone surrogates
         return "".join(c if c.isprintable() else "?" for c in text)
-    return value if abs(value) < _LARGEST else None
+    return value if abs(value) < (_LATEST if name == "at" else _LARGEST) else None

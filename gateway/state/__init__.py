@@ -35,7 +35,8 @@ def open_state(url: str, folder: Path) -> State:
         except ImportError:
             raise ConfigError(["state: redis needs an extra: pip install 'llm-gateway[redis]'"]) from None
         return door.RedisState(url)
-    raise ConfigError([f"state: expected sqlite:///path, redis://host:port/0 or memory://, found {scheme}://..."])
+    found = f", found {scheme}://..." if rest and scheme.isalnum() else ""  # else it may be anything: a password, too
+    raise ConfigError([f"state: expected sqlite:///path, redis://host:port/0 or memory://{found}"])
 
 
 def default_url(config: Path) -> str:

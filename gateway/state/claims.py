@@ -12,7 +12,9 @@ BUCKETS = 600
 BEAT = 2.0  # seconds between two signs of life of a worker
 ALIVE = 8.0  # seconds after its last sign of life for which a worker's slots are kept
 SECOND = 1_000_000  # time is counted in whole microseconds, so that all keepers reckon alike
+LATER = 0.02  # seconds by which a settlement may be late whose caller says so
 LARGEST = 10**12  # of one claim; more (which only a lie can be) counts as this, so that no total overflows
+MOST_SPENT = 2**53 - 1  # that a purse can be set to: what all keepers count exactly
 
 
 def bucket_at(now: int, seconds: int) -> int:
@@ -81,12 +83,12 @@ def plain(name: str) -> str:
     return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
-def lacking(claim: Claim, used: int) -> int:
-    """How much less would have to be used for *claim* to fit; 0 when it does. A claim of nothing
-    needs something left, too: what it will come to is not known yet."""
+def lacking(claim: Claim, used: int, amount: int) -> int:
+    """How much less would have to be used for *claim*, which wants *amount*, to fit; 0 when it does. A
+    claim of nothing needs something left, too: what it will come to is not known yet."""
     if claim.most is None:
         return 0
-    short = used + (wanted(claim) or 1) - claim.most
+    short = used + (amount or 1) - claim.most
     return short if short > 0 else 0
 
 
@@ -144,9 +146,10 @@ class State(Protocol):
     def take(self, claims: Sequence[Claim]) -> Taken:
         """All of *claims* or none of them, at one moment. Names are distinct within one list."""
 
-    def settle(self, taken: Taken, amounts: Mapping[str, int] | None = None) -> None:
+    def settle(self, taken: Taken, amounts: Mapping[str, int] | None = None, later: bool = False) -> None:
         """Give back the slots of *taken*, and correct windows and purses to the *amounts* given by
         the claims' names; those not named stay as claimed. Once per Taken; further calls do nothing.
+        With *later* it may take LATER seconds until other workers see it; this one's next turn does.
         Never raises: what cannot be settled while the state is away is settled when it is back."""
 
     def levels(self, claims: Sequence[Claim]) -> list[Level]:

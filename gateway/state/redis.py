@@ -28,6 +28,7 @@ from gateway import json_text
 from gateway.errors import ConfigError
 from gateway.state.claims import (
     ALIVE,
+    MOST_SPENT,
     SECOND,
     Claim,
     Level,
@@ -43,7 +44,7 @@ from gateway.state.claims import (
     wanted,
 )
 from gateway.state.redis_script import SCRIPT
-from gateway.state.turns import Job, Turns
+from gateway.state.turns import Job, Later, Turns
 
 log = logging.getLogger("gateway.state")
 
@@ -72,6 +73,7 @@ class RedisState:
         self._worker = uuid.uuid4().hex
         self._numbers = itertools.count(1)
         self._turns = Turns(self._carry_out, self._failed)
+        self._later = Later(self._pay)
         self._connection: Any = None
         self._owed: list[list[Any]] = []
         self._away = ""  # why
@@ -103,12 +105,16 @@ class RedisState:
                 over.append(claim)
         return Taken(levels, None, over, (wish[1],))
 
-    def settle(self, taken: Taken, amounts: Mapping[str, int] | None = None) -> None:
+    def settle(self, taken: Taken, amounts: Mapping[str, int] | None = None, later: bool = False) -> None:
         if taken.settled or not taken.levels:
             return
         amounts = {plain(name): bounded(amount) for name, amount in (amounts or {}).items()}
         taken.settled = True
         wish = ["settle", taken.marks[0], amounts]
+        if later and not self._closed:  # the next call's journey takes it along
+            self._owed.append(wish)
+            self._later.want()
+            return
         if self._away and not self._due():
             self._owed.append(wish)
             return
@@ -121,7 +127,7 @@ class RedisState:
         return [Level(claim, used, until(frees, now) if frees else 0.0) for claim, used, frees in rows]
 
     def spend(self, name: str, amount: int, seconds: int = 80 * 86400) -> None:
-        self._ask(["spend", plain(name), bounded(amount), seconds])
+        self._ask(["spend", plain(name), min(max(amount, 0), MOST_SPENT), seconds])
 
     def post(self, name: str, text: str, seconds: float) -> None:
         self._ask(["post", plain(name), plain(text), int(seconds * SECOND)])
@@ -144,7 +150,12 @@ class RedisState:
         with contextlib.suppress(StateAway):  # else the others find out by themselves
             self._ask(["leave"])
         self._closed = True
+        self._later.close()
         self._disconnect()
+
+    def _pay(self) -> None:
+        if self._owed:  # nobody's journey has taken it along
+            self._ask(["levels", []])
 
     # --- journeys ----------------------------------------------------------------------------------
 

@@ -17,10 +17,20 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.state.claims import ALIVE, SECOND, Claim, Level, StateAway, Taken, bounded, plain
+from gateway.state.claims import (
+    ALIVE,
+    MOST_SPENT,
+    SECOND,
+    Claim,
+    Level,
+    StateAway,
+    Taken,
+    bounded,
+    plain,
+)
 from gateway.state.file_lock import FileLock
 from gateway.state.tables import SCHEMA, VERSION, Tables
-from gateway.state.turns import Job, Turns
+from gateway.state.turns import Job, Later, Turns
 
 log = logging.getLogger("gateway.state")
 
@@ -46,6 +56,7 @@ class SqliteState:
         self._beaten = 0.0  # by the clock
         self._tried = 0.0  # to open it, monotonic
         self._closed = False
+        self._later = Later(self._pay)
         self._in_turn(self._open)
 
     # --- the interface -----------------------------------------------------------------------------
@@ -53,19 +64,24 @@ class SqliteState:
     def take(self, claims: Sequence[Claim]) -> Taken:
         return self._turns.ask(("take", claims)) if claims else Taken([])
 
-    def settle(self, taken: Taken, amounts: Mapping[str, int] | None = None) -> None:
+    def settle(self, taken: Taken, amounts: Mapping[str, int] | None = None, later: bool = False) -> None:
         if taken.settled or not taken.levels:
             return
-        amounts = {name: bounded(amount) for name, amount in (amounts or {}).items()}
+        work = ("settle", taken, {name: bounded(amount) for name, amount in (amounts or {}).items()})
         taken.settled = True
+        if later and not self._closed:
+            # The next call's turn has most of the same rows in hand: a turn of its own would cost twice.
+            self._owed.append(work)
+            self._later.want()
+            return
         with contextlib.suppress(StateAway):
-            self._turns.ask(("settle", taken, amounts))
+            self._turns.ask(work)
 
     def levels(self, claims: Sequence[Claim]) -> list[Level]:
         return self._turns.ask(("levels", claims))
 
     def spend(self, name: str, amount: int, seconds: int = 80 * 86400) -> None:
-        self._turns.ask(("spend", plain(name), bounded(amount), seconds))
+        self._turns.ask(("spend", plain(name), min(max(amount, 0), MOST_SPENT), seconds))
 
     def post(self, name: str, text: str, seconds: float) -> None:
         self._turns.ask(("post", plain(name), plain(text), seconds))
@@ -85,9 +101,14 @@ class SqliteState:
         with contextlib.suppress(StateAway):
             self._turns.ask(("leave",))
         self._closed = True
+        self._later.close()
         with contextlib.suppress(StateAway):
             self._in_turn(self._drop)  # the last one to close takes the log away
         self._lock.close()
+
+    def _pay(self) -> None:
+        if self._owed:  # nobody's turn has taken it along
+            self._turns.ask(("levels", ()))
 
     # --- a turn ------------------------------------------------------------------------------------
 

@@ -118,19 +118,22 @@ class Tables:
     # --- claims ------------------------------------------------------------------------------------
 
     def take(self, claims: Sequence[Claim]) -> Taken:
-        found, levels, over = [], [], []
+        found, over = [], []
         for claim in claims:
-            used = self._used(claim)
-            short = lacking(claim, used)
+            row = self._row(claim)
+            used, amount = self._used(claim) if row is None else row.total, wanted(claim)
+            short = lacking(claim, used, amount)
             if short:
                 if not claim.observe:
                     return Taken([], Refusal(claim, used, self._retry_after(claim, short)))
                 over.append(claim)
-            found.append((claim, used + wanted(claim), short))
-        marks = (self._file, *[self._add(claim) for claim in claims])
-        for claim, used, short in found:
-            levels.append(Level(claim, used, self._frees(claim, used, short)))
-        return Taken(levels, None, over, marks)
+            found.append((claim, row, used + amount, amount, short))
+        marks, levels = [self._file], []
+        for claim, row, _, amount, _ in found:
+            marks.append(self._add(claim, row, amount))
+        for claim, row, used, _, short in found:
+            levels.append(Level(claim, used, self._frees(claim, row, used, short)))
+        return Taken(levels, None, over, tuple(marks))
 
     def settle(self, taken: Taken, amounts: Mapping[str, int]) -> None:
         file, *marks = taken.marks
@@ -151,37 +154,39 @@ class Tables:
     def levels(self, claims: Sequence[Claim]) -> list[Level]:
         levels = []
         for claim in claims:
-            used = self._used(claim)
-            levels.append(Level(claim, used, self._frees(claim, used, lacking(claim, used))))
+            row = self._row(claim)
+            used = self._used(claim) if row is None else row.total
+            levels.append(Level(claim, used, self._frees(claim, row, used, lacking(claim, used, wanted(claim)))))
         return levels
 
     def spend(self, name: str, amount: int, seconds: int) -> None:
         purse = self._purse(name)
         self._spend(purse, amount - purse.total, seconds)
 
-    def _used(self, claim: Claim) -> int:
+    def _row(self, claim: Claim) -> _Meter | None:
+        """Where it is counted; slots are not, but by worker."""
         kind = type(claim)
         if kind is Window:
-            return self._meter(claim).total
-        if kind is not Slots:
-            return self._purse(claim.name).total
+            return self._meter(claim)
+        return None if kind is Slots else self._purse(claim.name)
+
+    def _used(self, claim: Slots) -> int:
         others = self._others.get(claim.name)
         if others is None:
             row = self._execute(_OTHERS_SLOTS, (plain(claim.name), self._worker, self.now)).fetchone()
             others = self._others[claim.name] = row[0] or 0
         return others + self._held_of(claim.name)
 
-    def _add(self, claim: Claim) -> int:
+    def _add(self, claim: Claim, row: _Meter | None, amount: int) -> int:
         """Returns the mark under which what was added is found again."""
-        kind = type(claim)
-        if kind is Window:
-            mark = bucket_at(self.now, claim.seconds)
-            self._count(self._meter(claim), mark, wanted(claim), claim.seconds)
-            return mark
-        if kind is Slots:
+        if row is None:
             self._mine[claim.name] = self._held_of(claim.name) + 1
-        else:
-            self._spend(self._purse(claim.name), wanted(claim), claim.seconds)
+            return 0
+        if type(claim) is Window:
+            mark = bucket_at(self.now, claim.seconds)
+            self._count(row, mark, amount, claim.seconds)
+            return mark
+        self._spend(row, amount, claim.seconds)
         return 0
 
     def _held_of(self, name: str) -> int:
@@ -199,10 +204,18 @@ class Tables:
             name = f"{plain(claim.name)}/{seconds}"
             meter = _Meter(name, self._execute(_METER, (name,)).fetchone())
             self._meters[claim.name, seconds] = meter
-            oldest = bucket_at(self.now, seconds) - BUCKETS
-            if meter.oldest < oldest:
-                self._sweep(meter, oldest)
+            newest = bucket_at(self.now, seconds)
+            if meter.bucket > newest + 1:
+                self._begin_anew(meter, newest)
+            if meter.oldest < newest - BUCKETS:
+                self._sweep(meter, newest - BUCKETS)
         return meter
+
+    def _begin_anew(self, meter: _Meter, newest: int) -> None:
+        """The clock was put back: what counts would count until it is as late again. So it is as if
+        all of it had come now, and is over one window later."""
+        self._execute("DELETE FROM buckets WHERE name = ?", (meter.name,))
+        meter.oldest, meter.bucket, meter.amount, meter.changed = newest - BUCKETS, newest, meter.total, True
 
     def _sweep(self, meter: _Meter, oldest: int) -> None:
         if meter.total:
@@ -258,12 +271,11 @@ class Tables:
                 return until(frees_at(bucket, claim.seconds), self.now)
         return until(frees_at(meter.bucket, claim.seconds), self.now)
 
-    def _frees(self, claim: Claim, used: int, short: int) -> float:
+    def _frees(self, claim: Claim, meter: _Meter | None, used: int, short: int) -> float:
         if type(claim) is not Window or not used:
             return 0.0
         if short and (wanted(claim) or 1) <= claim.most:
             return self._free_in(claim, short)
-        meter = self._meter(claim)
         newest = meter.bucket
         if not meter.amount:
             row = self._execute("SELECT max(bucket) FROM buckets WHERE name = ? AND amount > 0", (meter.name,))

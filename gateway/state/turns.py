@@ -4,6 +4,7 @@ The first of them fetches the turn for all that come while it waits. A lone call
 this, and under load one transaction (or one journey to Redis) serves many.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from gateway.state.claims import StateAway
+from gateway.state.claims import LATER, StateAway
 
 MOST = 32  # calls in one turn: it must not hold up the worker's other calls for long
 
@@ -96,3 +97,35 @@ class Turns:
             if self._gathering is batch:
                 self._gathering = _Batch()
         return batch.jobs
+
+
+class Later:
+    """Has *work* done LATER seconds after it was wanted, however often it was wanted meanwhile, in a
+    thread (a greenlet, under gevent) that is only made when it is first needed."""
+
+    def __init__(self, work: Callable[[], None]):
+        self._work = work
+        self._wanted = threading.Event()
+        self._worker: threading.Thread | None = None
+        self._closed = False
+
+    def want(self) -> None:
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._run, name="state", daemon=True)
+            self._worker.start()
+        if not self._wanted.is_set():
+            self._wanted.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wanted.set()
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait()
+            time.sleep(LATER)
+            self._wanted.clear()
+            if self._closed:
+                return
+            with contextlib.suppress(StateAway):  # it is done when the state is back
+                self._work()

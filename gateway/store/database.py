@@ -121,8 +121,8 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where it is, without any password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        """Where it is, without any password: the query may hold one, too."""
+        return self._engine.url.set(query={}).render_as_string(hide_password=True)
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.config.settings import KeySettings, TeamSettings
 from gateway.domain import Principal
-from gateway.errors import ConfigError, Unauthorized
+from gateway.errors import ConfigError, Forbidden, Unauthorized
 from gateway.rights import check_rights
 from gateway.store import StoreAway, changes, clock
 from gateway.store.documents import read_key, read_team
@@ -35,6 +35,7 @@ class Known:
     principal: Principal
     until: int | None
     revoked: bool
+    teamless: bool = False  # its team is nowhere
 
 
 class Directory:
@@ -69,6 +70,8 @@ class Directory:
         if known.until is not None and clock.now() >= known.until:
             raise Unauthorized("this API key was replaced by another one", code="expired_api_key")
         check_rights(known.settings, address)
+        if known.teamless:  # its calls would have no limits
+            raise Forbidden("the team of this API key is not known here", code="access_denied")
         return known.principal
 
     @property
@@ -164,4 +167,5 @@ class Directory:
             team = self._teams.get(key.team) or (found.team and read_team(key.team, found.team.document))
         except ConfigError as error:
             raise StoreAway(f"{error}; is this gateway older than the one that wrote it?") from None
-        return Known(settings, Principal.of(settings, team), found.until, key.revoked is not None)
+        teamless = bool(key.team) and team is None
+        return Known(settings, Principal.of(settings, team), found.until, key.revoked is not None, teamless)

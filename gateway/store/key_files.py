@@ -75,9 +75,9 @@ def _read(entries: list[Node], complaints: Complaints) -> list[tuple[str, Wanted
         complaint = _complaint(entry)
         wanted = _wanted(entry, node)
         for what, value in (("name", wanted.name), ("secret", wanted.digest)):
-            first = seen.setdefault((what, value), node.line)
-            if first != node.line and not complaint:
-                complaint = f"the {what} stands in line {first} already"
+            first, line = seen.setdefault((what, value), (number, node.line))  # one line may hold all keys
+            if first != number and not complaint:
+                complaint = f"the {what} stands in line {line} already"
         if complaint:
             complaints.add(node.line, f"keys.{entry.name}", complaint)
         read.append((f"{complaints.file}:{node.line}", wanted))

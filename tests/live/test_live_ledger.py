@@ -31,6 +31,7 @@ YAML = """
 store: "${STORE}"
 plugins_dir: ./plugins
 plugins: [{ledger: {spool: spool, interval: 0.1}}]
+teams: [{name: search}]
 keys:
   - {name: alice, team: search, key: "${CLIENT_KEY}"}
   - {name: bob, key: "${OTHER_KEY}"}
