@@ -73,14 +73,11 @@ class Account:
         self._closed = True
         self.watch.close()
         if self.tap is not None:
-            self.usage = self.tap.usage(self.outcome == COMPLETE)
+            self.usage = self._guarded(self.tap.usage, self.outcome == COMPLETE) or Usage()
         if isinstance(self.call.body, FileBody):
             self.call.body.close()
         for give_back in self.at_end:
-            try:
-                give_back()
-            except GatewayError as error:
-                log.error("%s: %s", self.call.id, error)
+            self._guarded(give_back)
         candidate = self.candidate
         record = Record(
             status=self.status,
@@ -94,12 +91,21 @@ class Account:
             error=self.error,
             model=candidate.model if candidate else "",
             provider=candidate.channel.provider.name if candidate else "",
-            cost=self._cost(candidate) if candidate else None,
+            cost=self._guarded(self._cost, candidate) if candidate else None,
             queued=self.queued,
         )
         for plugin in reversed(self._observers):
             tell(plugin, "after_call", call=self.call, record=record)
 
+    def _guarded(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """What *step* gives. Whatever it raises, the steps after it give back what the call holds."""
+        try:
+            return step(*arguments)
+        except GatewayError as error:
+            log.error("%s: %s", self.call.id, error)
+        except Exception:
+            log.exception("the end of %s failed unexpectedly", self.call.id)
+        return None
 
     def _cost(self, candidate: Candidate) -> int | None:
         """Micro-USD; None where the usage or its price is not known."""

@@ -6,8 +6,9 @@ second: a call never waits for it. A notice ends when its channel answers well a
 What a failure does depends on what it was:
 * a refused key rests for the longest time, a limited one until the time that the upstream named;
 * a channel that cannot be reached, breaks or fails rests once it failed `trips` times in a row.
-Each further failure doubles the time. When it is over, one call of all workers is the probe, and
-the others go on passing the channel over until it has succeeded.
+Each further failure doubles the time; of many calls that were under way together, the first alone
+counts. When the time is over, one call of all workers is the probe, and the others go on passing
+the channel over until it has succeeded, or has told nothing: then another is.
 
 Clients' mistakes and departures never count.
 """
@@ -17,7 +18,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from gateway import json_text
 from gateway.config.kinds import Secret
@@ -110,15 +111,26 @@ class Health:
         if found.until > self._clock():
             return False
         try:
-            return self._state().claim(f"probe:{name}", _PROBE)
+            # Of this rest: the one before may have had a probe, too, a moment ago.
+            return self._state().claim(f"probe:{name}:{found.until}", _PROBE)
         except StateAway:
             return True
+
+    def due(self, name: str) -> bool:
+        """Whether *name* may be tried, or probed if that is still to be claimed (``may_try``)."""
+        return not self.left(name)
+
+    def untold(self, name: str) -> None:
+        """A call on *name* ended without having found out how it is: if it was the probe, another may be."""
+        before = self.rest(name)
+        if before is not None and before.until <= self._clock():
+            self._post(name, replace(before, until=self._clock()))
 
     def failed(self, name: str, settings: HealthSettings, said: str) -> None:
         """A channel failed by itself; it rests once it did so often enough in a row."""
         before = self._rests.get(name)
-        if before is not None and before.why == BY_HAND:
-            return
+        if before is not None and (before.why == BY_HAND or before.until > self._clock()):
+            return  # it rests for that already
         failures = (before.failures if before else 0) + 1
         until = 0.0
         if failures >= settings.trips or (before is not None and before.until):
@@ -129,7 +141,7 @@ class Health:
     def limited(self, name: str, settings: HealthSettings, retry_after: float | None, said: str) -> None:
         """The upstream has enough for now."""
         before = self._rests.get(name)
-        if before is not None and before.why == BY_HAND:
+        if before is not None and (before.why == BY_HAND or (not retry_after and before.until > self._clock())):
             return
         failures = (before.failures if before else 0) + 1
         seconds = retry_after or min(settings.cool_down * 2.0 ** min(failures - 1, 30), settings.longest)
@@ -168,7 +180,7 @@ class Health:
 
     def _post(self, name: str, rest: Rest) -> None:
         before = self._rests.get(name)
-        if rest.until and (before is None or before.until != rest.until):
+        if rest.until > self._clock() and (before is None or before.until != rest.until):
             log.warning("%s rests for %.1f s: %s (%s)", name, rest.until - self._clock(), rest.why, rest.said)
         self._rests[name] = rest
         seconds = max(rest.until - self._clock(), 0.0) + _KEPT

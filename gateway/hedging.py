@@ -5,11 +5,13 @@ Only for whole replies, where nothing shows that a channel is at work. Both may 
 no thread: each of the two waits for a moment in turn.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.departures import Watch
 from gateway.patience import FOREVER, Patience
 
 _SLICE = 0.01  # seconds each of the two waits before it is the other's turn
@@ -17,12 +19,53 @@ _SLICE = 0.01  # seconds each of the two waits before it is the other's turn
 Run = Generator[None, None, Any]
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(slots=True)
 class Runner:
-    """One of the two: what it runs, and the patience that it waits by."""
+    """One of the two: what it runs, and the patience that it waits by. ``unused`` gives back what it
+    holds if it never gets to run (a generator that was not begun skips its ``finally``)."""
 
     run: Run
     patience: Patience
+    unused: Callable[[], None] = _nothing
+
+    def close(self) -> None:
+        if inspect.getgeneratorstate(self.run) == inspect.GEN_CREATED:
+            self.unused()
+        self.run.close()
+
+
+class SharedWatch:
+    """A client's Watch, as one of those that work for it at once sees it. The Watch knows one socket:
+    when either lets go of its own, it is told the other's. Each counts its own stale connections."""
+
+    __slots__ = ("stale", "_watch", "_sock", "_all")
+
+    def __init__(self, watch: Watch, beside: "list[SharedWatch]"):
+        """*beside* are those of the same call; this one is put to them."""
+        self.stale = 0
+        self._watch = watch
+        self._sock: Any = None
+        self._all = beside
+        beside.append(self)
+
+    @property
+    def gone(self) -> bool:
+        return self._watch.gone
+
+    def upstream(self, sock: Any) -> None:
+        self._sock = sock
+        self._watch.upstream(sock)
+
+    def release(self) -> None:
+        self._sock = None
+        self._watch.release()
+        for other in self._all:
+            if other._sock is not None:
+                self._watch.upstream(other._sock)
 
 
 def race(first: Runner, patience: Patience, after: float, second: Callable[[], Runner | None]) -> Run:
@@ -53,6 +96,6 @@ def race(first: Runner, patience: Patience, after: float, second: Callable[[], R
                 yield
     finally:
         for runner in running:
-            runner.run.close()
+            runner.close()
     assert error is not None
     raise error

@@ -1,12 +1,14 @@
 """The configuration in force, and how another takes its place."""
 
 import atexit
+import gc
 import logging
 import threading
 from pathlib import Path
 from typing import Any
 
 from gateway.errors import ConfigError
+from gateway.health import BY_HAND, resting_name
 from gateway.last_good import LastGood
 from gateway.loading import Gateway, load
 from gateway.plugin_manager import tell, watch_hooks
@@ -38,7 +40,7 @@ class Current:
             self.gateway = load(path, text)
 
     def _load(self, services: Services | None = None) -> Gateway:
-        gateway = load(self.path, services=services)
+        gateway = _loaded(self.path, services)
         self._last_good.write(gateway.text)
         for warning in gateway.warnings:
             log.warning("%s", warning)
@@ -56,6 +58,7 @@ class Current:
             if self.services is not None:  # before it serves: its limits have to hold from the first call
                 _begun(fresh, self.services)
             old, self.gateway = self.gateway, fresh
+            gc.unfreeze()  # what the old one leaves is to be found
             _forget_changed(old, fresh)
             if self.services is not None:
                 _tell_all(old, "end")
@@ -68,6 +71,7 @@ class Current:
         if self.services is not None:
             return
         self.services = self.gateway.services
+        gc.freeze()  # a large configuration is nothing to be looked through while streams wait
         self.services.begin()
         _begun(self.gateway, self.services)
         atexit.register(self.end)
@@ -92,15 +96,33 @@ class Current:
                 self.reload()
 
 
+def _loaded(path: Path, services: Services | None) -> Gateway:
+    """Without the garbage collector, which of 100,000 keys finds nothing: it would look at each of the
+    objects made so far again and again (a quarter of the time)."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        return load(path, services=services)
+    finally:
+        if running:
+            gc.enable()
+
+
 def _forget_changed(old: Gateway, fresh: Gateway) -> None:
-    """A channel that leads elsewhere now has a clean record. All workers do this; once would do."""
-    before = {channel.name: channel for channel in old.channels}
+    """A channel that leads elsewhere now has a clean record, and so have its keys; but what rests by
+    hand does so on. All workers do this; once would do."""
+    before, health = {channel.name: channel for channel in old.channels}, fresh.services.health
+    if health.all_well:
+        return
     for channel in fresh.channels:
         was = before.get(channel.name)
         if was is not None and (was.base_url, was.provider.name, was.settings.proxy) != (
             channel.base_url, channel.provider.name, channel.settings.proxy
         ):  # fmt: skip
-            fresh.services.health.wake(channel.name)
+            for name in (channel.name, *(resting_name(channel.name, key) for key in channel.keys)):
+                notice = health.notice(name)
+                if notice is not None and notice.why != BY_HAND:
+                    health.wake(name)
 
 
 def _begun(gateway: Gateway, services: Services) -> None:

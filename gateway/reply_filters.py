@@ -1,16 +1,18 @@
 """What gateway plugins do to a reply on its way out (``filter_reply``): in the client's dialect, after any
 translation, the last plugin of the list first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gateway.domain import Call, UpstreamReply
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, PluginError, StreamCut
 from gateway.interpreter import wants_array
 from gateway.plugin_filter import PluginFilter
 from gateway.plugin_manager import Plugin, ask, asked
 
-_HOOK = "filter_reply"
+_HOOK, _ANSWER = "filter_reply", "answer_call"
+_MOST_HELD = 64 * 1024 * 1024
+TOO_LARGE = "the reply is too large for this gateway's policies to look into"
 
 
 class ReplyFilters:
@@ -31,12 +33,13 @@ class ReplyFilters:
     def __bool__(self) -> bool:
         return bool(self._filters)
 
-    def before(self, plugin: Plugin) -> "ReplyFilters":
-        """Those that are left when *plugin* itself gives the answer: of the plugins named before it."""
+    def before(self, plugin: Plugin, order: Sequence[Plugin]) -> "ReplyFilters":
+        """Those that are left when *plugin* itself gives the answer: of the plugins before it in *order*,
+        the configuration's."""
         left = ReplyFilters((), None)  # type: ignore[arg-type]
-        names = [other.source.name for other, _ in self._filters]
-        at = names.index(plugin.source.name) + 1 if plugin.source.name in names else 0
-        left._filters = self._filters[at:]
+        names = [other.source.name for other in order]
+        earlier = set(names[: names.index(plugin.source.name)])
+        left._filters = [pair for pair in self._filters if pair[0].source.name in earlier]
         return left
 
     def on_events(self) -> list[PluginFilter]:
@@ -54,3 +57,40 @@ class ReplyFilters:
         for plugin, own in self._filters:
             if hasattr(own, "whole"):
                 asked(plugin, _HOOK, own.whole, response)
+
+
+class OwnPieces:
+    """The pieces of an answer that *plugin* gave: what it raises there breaks the reply and names it, and
+    whatever it holds is closed when the reply is."""
+
+    def __init__(self, plugin: Plugin, pieces: Iterable[bytes]):
+        self._plugin = plugin
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        pieces = asked(self._plugin, _ANSWER, iter, self._pieces)
+        while True:
+            piece = asked(self._plugin, _ANSWER, next, pieces, None)
+            if piece is None:
+                return
+            if not isinstance(piece, bytes):
+                raise PluginError(f"plugin {self._plugin.source.name!r}: {_ANSWER} gave pieces that are not bytes")
+            yield piece
+
+    def joined(self) -> bytes:
+        """All of them. Raises StreamCut for more than may be held."""
+        try:
+            found, size = [], 0
+            for piece in self:
+                found.append(piece)
+                size += len(piece)
+                if size > _MOST_HELD:
+                    raise StreamCut(TOO_LARGE, code="reply_too_large")
+            return b"".join(found)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            asked(self._plugin, _ANSWER, close)

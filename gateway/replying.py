@@ -4,18 +4,18 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 
 from gateway import headers as header_rules
-from gateway import json_text
+from gateway import json_text, sse
 from gateway.account import Account
 from gateway.attempt import Ready
 from gateway.dialects.registry import FACES
 from gateway.domain import COMPLETE, Answered, Call, UpstreamReply
-from gateway.errors import ChannelAnswered, StreamCut, with_status
+from gateway.errors import ChannelAnswered, ChannelFailed, StreamCut, with_status
 from gateway.include_usage import UsageChunkFilter
 from gateway.interpreter import wants_array
 from gateway.loading import Gateway
 from gateway.plugin_filter import PluginFilter
 from gateway.plugin_manager import Plugin, ask
-from gateway.reply_filters import ReplyFilters
+from gateway.reply_filters import TOO_LARGE, OwnPieces, ReplyFilters
 from gateway.stream import Stream, bytes_of, events_of, waiting_for
 from gateway.timing import server_timing
 from gateway.usage_reading import UsageTap, tap_for
@@ -48,6 +48,13 @@ class Replier:
 
     def begun(self, ready: Ready) -> Reply:
         """The reply to an answer that has begun, with its true status."""
+        try:
+            return self._begun(ready)
+        except BaseException:
+            ready.answer.body.close()
+            raise
+
+    def _begun(self, ready: Ready) -> Reply:
         answer, account = ready.answer, self._account
         account.status = answer.status
         own = {name for name, _ in self._call.reply_headers}  # the key's limits stand in for the upstream's
@@ -64,7 +71,7 @@ class Replier:
         if ready.whole:
             return self._whole(ready, headers)
         if self._filters:
-            raise StreamCut("the reply is too large for this gateway's policies to look into", code="reply_too_large")
+            raise StreamCut(TOO_LARGE, code="reply_too_large")
         length = answer.header("content-length")
         if length:
             headers.append(("content-length", length))
@@ -81,14 +88,19 @@ class Replier:
 
     def answered(self, answered: Answered, plugin: Plugin) -> Reply:
         """The reply that *plugin* gives in place of any channel's."""
-        account, filters = self._account, self._filters.before(plugin)
+        account, filters = self._account, self._filters.before(plugin, self._gateway.plugins.gateway)
         account.status, account.channel = answered.status, plugin.source.name
         headers = [*answered.headers.items(), ("x-request-id", self._call.id), *self._call.reply_headers]
         events = header_rules.Headers(answered.headers).get("content-type", "").startswith("text/event-stream")
-        if not isinstance(answered.body, bytes):
-            pieces = _passed(answered.body, filters, account)
-            return Reply(answered.status, headers, self._stream(pieces, _Nothing(), None))
         body = answered.body
+        if not isinstance(body, bytes):
+            pieces = OwnPieces(plugin, body)
+            if events or not filters:
+                if filters:  # its length will be another
+                    headers = [pair for pair in headers if pair[0].lower() != "content-length"]
+                passed = _passed(pieces, filters if events else None, account)
+                return Reply(answered.status, headers, self._stream(passed, pieces, None, events))
+            body = pieces.joined()
         if events:
             body = filters.events(body)
         elif filters:
@@ -172,6 +184,7 @@ class Replier:
         elif ready.media_type == dict(self._stream_headers())["content-type"]:
             for tap in self._tapped(ready):
                 tap.look(ready.original)
+            self._account.began()
             yield self._filters.events(ready.first)
         elif wants_array(self._call) and not ready.media_type:  # the array is the channel's own
             yield from bytes_of(ready, self._account, self._tapped(ready))
@@ -180,11 +193,13 @@ class Replier:
 
     _broken = None
 
-    def _stream(self, pieces: Generator[bytes, None, None], owned: object, ready: Ready | None) -> Stream:
+    def _stream(
+        self, pieces: Generator[bytes, None, None], owned: object, ready: Ready | None, events: bool = True
+    ) -> Stream:
         def error_event(fault, request_id):
             return (self._broken or self._face.error_event)(fault, request_id)
 
-        return Stream(self._account, pieces, owned, error_event)
+        return Stream(self._account, pieces, owned, error_event if events else None)
 
     def _whole(self, ready: Ready, headers: Headers) -> Reply:
         ready.answer.body.close()
@@ -203,6 +218,8 @@ class Replier:
             body = self._filters.events(body)
         elif self._filters:
             response = UpstreamReply(status, header_rules.Headers(headers), body)
+            if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+                raise ChannelFailed("the channel packed its reply: this gateway's policies cannot look into it")
             self._filters.reply(response)
             status, headers, body = response.status, list(response.headers.items()), response.body
             account.status = status
@@ -243,21 +260,18 @@ def _without(secrets: Iterable[str], text: str) -> str:
     return text
 
 
-class _Nothing:
-    """What a reply owns that no channel gave."""
-
-    def close(self) -> None:
-        pass
-
-
-def _passed(pieces: Iterable[bytes], filters: ReplyFilters, account: Account) -> Generator[bytes, None, None]:
-    chain = filters.on_events()
+def _passed(pieces: OwnPieces, filters: ReplyFilters | None, account: Account) -> Generator[bytes, None, None]:
+    """The *pieces*, through *filters* over whole events."""
+    chain = filters.on_events() if filters else []
+    splitter = sse.Splitter()
     account.began()
     for piece in pieces:
+        if chain:
+            piece = splitter.feed(piece)
         for each in chain:
-            piece = each.feed(piece)
+            piece = each.feed(piece) if piece else b""
         yield piece
-    rest = b""
+    rest = splitter.rest()
     for each in chain:
         rest = (each.feed(rest) if rest else b"") + each.close()
     if rest:

@@ -91,16 +91,20 @@ class Services:
 
     def every(self, seconds: float, work: Callable[[], object], name: str) -> threading.Event:
         """Call *work* every *seconds* in a thread of its own (a greenlet, under gevent) until the
-        returned event is set or the services end; what it raises is logged, and it goes on."""
+        returned event is set or the services end; what it raises is logged (once, if it goes on so)."""
         stop = threading.Event()
         self._stopping.append(stop)
 
         def run() -> None:
+            said = ""
             while not stop.wait(seconds):
                 try:
                     work()
-                except Exception as error:
-                    log.error("%s: %s", name, error)
+                    said = ""
+                except Exception as error:  # told once: some of this is done several times a second
+                    if str(error) != said:
+                        said = str(error)
+                        log.error("%s: %s", name, error)
 
         threading.Thread(target=run, name=name, daemon=True).start()
         return stop

@@ -1,6 +1,7 @@
 """In which order channels of one priority are tried, beside by chance: the least busy, the fastest,
 the cheapest first; and what keeps a conversation with one of them."""
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,14 +25,17 @@ class Bearings:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
+        self._counting = threading.Lock()  # calls may run in threads
         self._open: dict[str, int] = {}
         self._times: dict[str, tuple[float, float]] = {}  # seconds (mean), when
 
     def began(self, channel: str) -> None:
-        self._open[channel] = self._open.get(channel, 0) + 1
+        with self._counting:
+            self._open[channel] = self._open.get(channel, 0) + 1
 
     def ended(self, channel: str) -> None:
-        self._open[channel] = max(self._open.get(channel, 0) - 1, 0)
+        with self._counting:
+            self._open[channel] = max(self._open.get(channel, 0) - 1, 0)
 
     def answered(self, channel: str, seconds: float) -> None:
         """The first event (or the whole reply) came after *seconds*."""

@@ -10,11 +10,22 @@ from collections.abc import Generator
 
 from gateway.account import Account
 from gateway.attempt import Ready, Try
+from gateway.departures import Watch
 from gateway.domain import COMPLETE, COUNT_TOKENS, GENERATE, TRUNCATED, Attempt, Call, Candidate, LeftOut, Route
-from gateway.errors import BadRequest, ChannelFailed, ChannelsFull, ClientGone, GatewayError, NoChannel
-from gateway.hedging import Runner, race
+from gateway.errors import (
+    BadRequest,
+    ChannelAnswered,
+    ChannelFailed,
+    ChannelsFull,
+    ChannelTimeout,
+    ClientGone,
+    GatewayError,
+    NoChannel,
+)  # fmt: skip
+from gateway.hedging import Runner, SharedWatch, race
 from gateway.loading import Gateway
 from gateway.patience import Patience
+from gateway.state import StateAway
 from gateway.turns import Busy, Turn, Turns
 from gateway.verdicts import BAD_KEY, FATAL, LIMITED, TOO_LONG, Verdict, verdict_on
 
@@ -24,6 +35,7 @@ _HEDGED = frozenset({GENERATE, COUNT_TOKENS, "embeddings", "completions", "moder
 _FIRST_LOOK, _LONGEST_LOOK = 0.02, 0.25
 _BACK_OFF = 0.2  # seconds, at most, before the first step to a lower priority; doubled with each
 _LONGEST_BACK_OFF = 2.0
+_DEADLINE = "deadline_exceeded"  # patience's word for it
 
 
 class Trying:
@@ -36,11 +48,13 @@ class Trying:
         self._account = account
         self._patience = patience
         self._turns = Turns(gateway, call, route)
-        self._last: GatewayError | None = None
+        self._last: tuple[Candidate, GatewayError] | None = None  # whose failure the client will be told
+        self._over = False  # nobody else could do better
         self._tried = 0
         self._steps = 0
         self._look_again = _FIRST_LOOK
         self._queue = gateway.settings.routing.queue  # seconds that may still be waited
+        self._ends_at = time.monotonic() + gateway.settings.routing.deadline  # no pause goes beyond it
 
     def run(self) -> Trial:
         """Yields whenever the caller's patience is over; returns the Ready answer. Raises the last
@@ -53,16 +67,15 @@ class Trying:
             self._tried += 1
             try:
                 return (yield from self._served(turn))
-            except BadRequest as error:  # this channel cannot be told what the client said; another may
-                self._last = self._last or error
-                self._turns.drop(lambda candidate, turn=turn: candidate is turn.candidate)
-            except ChannelFailed as error:
-                self._last = error
-                if self._after(turn, error):
+            except (BadRequest, ChannelFailed):  # what it means has been noted
+                if self._over:
                     break
                 yield from self._step_down(turn)
         assert self._last is not None
-        raise self._last
+        candidate, error = self._last
+        # Whoever looks at the error (for secrets in it, say) must look at the channel that it came from.
+        self._account.channel, self._account.candidate = candidate.channel.name, candidate
+        raise error
 
     # --- whose turn it is ------------------------------------------------------------------------
 
@@ -86,12 +99,16 @@ class Trying:
 
     def _wait(self, seconds: float) -> Generator[None, None, None]:
         """Sleep; yields when the caller's patience is over. The time counts against the queue's."""
-        self._queue -= seconds
-        self._account.queued += seconds
-        yield from self._sleep(seconds)
+        began = time.monotonic()
+        try:
+            yield from self._sleep(seconds)
+        finally:
+            waited = time.monotonic() - began
+            self._queue -= waited
+            self._account.queued += waited
 
     def _sleep(self, seconds: float) -> Generator[None, None, None]:
-        until = time.monotonic() + seconds
+        until = min(time.monotonic() + seconds, self._ends_at)
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, max(self._patience.until - time.monotonic(), 0.001)))
             if self._account.watch.gone:
@@ -105,9 +122,10 @@ class Trying:
         """The attempt; where it takes long, and that is wanted, against a second one."""
         after = self._gateway.settings.routing.hedge_after
         if not after or self._call.stream or self._call.operation not in _HEDGED:
-            return (yield from self._attempt(turn, self._patience))
+            return (yield from self._noted(turn, self._patience, self._account.watch))
         channel = turn.candidate.channel.name
-        running = race(self._runner(turn), self._patience, after, lambda: self._rival(channel))
+        beside: list[SharedWatch] = []
+        running = race(self._runner(turn, beside), self._patience, after, lambda: self._rival(channel, beside))
         try:
             while True:
                 next(running)
@@ -120,52 +138,77 @@ class Trying:
         finally:
             running.close()
 
-    def _runner(self, turn: Turn) -> Runner:
-        patience = self._patience.again()
-        return Runner(self._attempt(turn, patience), patience)
+    def _runner(self, turn: Turn, beside: list[SharedWatch]) -> Runner:
+        patience, watch = self._patience.again(), SharedWatch(self._account.watch, beside)
+        return Runner(self._noted(turn, patience, watch), patience, lambda: self._unused(turn))
 
-    def _rival(self, slow: str) -> Runner | None:
+    def _rival(self, slow: str, beside: list[SharedWatch]) -> Runner | None:
         """Another channel than the *slow* one that can be asked at once, if there is one."""
         if self._tried > self._gateway.settings.routing.retries:
             return None
-        turn = self._turns.next([], but=slow)
+        try:
+            turn = self._turns.next([], but=slow)
+        except StateAway:  # the first goes on without one
+            return None
         if turn is None:
             return None
         self._tried += 1
-        runner = self._runner(turn)
-        return Runner(self._noted(turn, runner.run), runner.patience)
+        return self._runner(turn, beside)
 
-    def _noted(self, turn: Turn, attempt: Trial) -> Trial:
+    def _unused(self, turn: Turn) -> None:
+        """It was never begun: what it holds is given back."""
+        if turn.place is not None:
+            turn.place.leave(None)
+        self._untold(turn)
+
+    def _untold(self, turn: Turn) -> None:
+        for name in turn.names:
+            self._health.untold(name)
+
+    def _noted(self, turn: Turn, patience: Patience, watch: Watch | SharedWatch) -> Trial:
+        """The attempt, and the lessons from its failure."""
+        told = False
         try:
-            return (yield from attempt)
-        except ChannelFailed as error:
-            self._after(turn, error)
+            ready = yield from self._attempt(turn, patience, watch)
+            told = True
+            return ready
+        except BadRequest as error:  # this channel cannot be told what the client said; another may
+            self._last = self._last or (turn.candidate, error)
+            self._turns.drop(lambda candidate: candidate is turn.candidate)
             raise
-
-    def _attempt(self, turn: Turn, patience: Patience) -> Trial:
-        candidate, channel = turn.candidate, turn.candidate.channel
-        key = channel.keys[turn.position] if channel.keys else None
-        attempt = Try(self._call, candidate, key, self._gateway.provider_plugins.get(channel.provider.name))
-        account, bearings = self._account, self._gateway.services.bearings
-        account.channel, account.candidate = channel.name, candidate
-        began, outcome, ready = time.monotonic(), "abandoned", None
-        stale = account.watch.stale
-        bearings.began(channel.name)
-        try:
-            ready = yield from attempt.run(self._gateway.transport, patience, account.watch)
-            outcome = "ok"
-        except GatewayError as error:
-            outcome = error.fault.code or error.code or "failed"
+        except ChannelFailed as error:
+            if not self._over:
+                self._last = turn.candidate, error
+            told = self._after(turn, error)
             raise
         finally:
-            seconds = time.monotonic() - began
-            for _ in range(account.watch.stale - stale):  # it saw these, perhaps
+            if not told:
+                self._untold(turn)
+
+    def _attempt(self, turn: Turn, patience: Patience, watch: Watch | SharedWatch) -> Trial:
+        candidate, channel = turn.candidate, turn.candidate.channel
+        account, bearings = self._account, self._gateway.services.bearings
+        account.channel, account.candidate = channel.name, candidate
+        began, stale = time.monotonic(), watch.stale
+        attempt, outcome, ready, sent = None, "abandoned", None, True
+        bearings.began(channel.name)
+        try:
+            key = channel.keys[turn.position] if channel.keys else None
+            attempt = Try(self._call, candidate, key, self._gateway.provider_plugins.get(channel.provider.name))
+            ready = yield from attempt.run(self._gateway.transport, patience, watch)
+            outcome = "ok"
+        except GatewayError as error:
+            outcome, sent = error.fault.code or error.code or "failed", _was_sent(error)
+            raise
+        finally:
+            seconds, status = time.monotonic() - began, attempt.status if attempt is not None else 0
+            for _ in range(watch.stale - stale):  # it saw these, perhaps
                 account.attempt(Attempt(channel.name, turn.position, candidate.model, 0, "stale_connection", 0.0))
-            account.attempt(Attempt(channel.name, turn.position, candidate.model, attempt.status, outcome, seconds))
+            account.attempt(Attempt(channel.name, turn.position, candidate.model, status, outcome, seconds))
             if ready is None:
                 bearings.ended(channel.name)
                 if turn.place is not None:  # what was sent counts as a call, with no tokens known of
-                    turn.place.leave(account.usage if attempt.status or outcome == "abandoned" else None)
+                    turn.place.leave(account.usage if status or sent else None)
         account.channel, account.candidate = channel.name, candidate  # of two, the one that was first
         bearings.answered(channel.name, seconds)
         for name in turn.names:
@@ -183,26 +226,34 @@ class Trying:
         if account.outcome == COMPLETE:
             for name in turn.names:
                 self._health.succeeded(name)
-        elif account.outcome == TRUNCATED:
+        elif account.outcome == TRUNCATED and self._gateway.settings.health.enabled:
             said = account.error or "cut"
             self._health.failed(turn.candidate.channel.name, self._gateway.settings.health, said)
 
     def _after(self, turn: Turn, error: ChannelFailed) -> bool:
-        """Draws the lessons from a failure. True when nobody else could do better."""
+        """Draws the lessons from a failure. Whether it told anything of the channel and its key."""
+        if error.fault.code == _DEADLINE and self._tried > 1:
+            return False  # others had used the call's time up
         verdict = verdict_on(self._gateway, turn.candidate, error)
+        name = turn.candidate.channel.name
+        probed = self._health.rest(name) is not None and self._health.due(name)
+        if probed and isinstance(error, ChannelAnswered) and error.status < 500:
+            self._health.succeeded(name)  # whoever says what is wrong with a request is well again
         self._note(turn, verdict)
         if verdict.kind == FATAL:
-            return True
-        if verdict.kind == TOO_LONG:
+            self._over = True
+        elif verdict.kind == TOO_LONG:
             tried = turn.candidate
             self._turns.drop(lambda candidate: candidate.model == tried.model or not _larger(candidate, tried))
         elif verdict.kind not in (BAD_KEY, LIMITED):
             self._turns.drop(lambda candidate: candidate is turn.candidate)
-        return False
+        return verdict.counts or verdict.kind in (BAD_KEY, LIMITED) or bool(verdict.retry_after)
 
     def _note(self, turn: Turn, verdict: Verdict) -> None:
         channel, key = turn.names
         settings = self._gateway.settings.health
+        if not settings.enabled:
+            return
         if verdict.kind == LIMITED:
             self._health.limited(key, settings, verdict.retry_after, verdict.said)
         elif verdict.kind == BAD_KEY:
@@ -223,6 +274,13 @@ class Trying:
             most = min(_BACK_OFF * 2**self._steps, _LONGEST_BACK_OFF)
             self._steps += 1
             yield from self._sleep(chance * most)
+
+
+def _was_sent(error: GatewayError) -> bool:
+    """Whether the upstream may have got a request that it gave no answer to."""
+    if isinstance(error, ChannelTimeout):
+        return error.fault.code != "upstream_connect_timeout"
+    return isinstance(error, ClientGone)
 
 
 def _larger(candidate: Candidate, tried: Candidate) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.config.settings import ChannelLimits
 from gateway.domain import Call, Candidate, Route
-from gateway.health import FAILING, LIMITED, Rest, resting_name
+from gateway.health import FAILING, LIMITED, resting_name
 from gateway.loading import Gateway
 from gateway.room import Place, claims_on, estimated_tokens, take_place
 from gateway.routing import drawn_keys
@@ -49,7 +49,7 @@ class Turns:
         self._services = gateway.services
         self._call = call
         self._tokens = -1
-        self.waiting = [(c, drawn_keys(c.channel, call.id)) for c in route.candidates]
+        self.waiting = [(c, _distinct(c, drawn_keys(c.channel, call.id))) for c in _once(route.candidates)]
 
     def next(self, busy: list[Busy], but: str = "") -> Turn | None:
         """The next that can be tried now, of any channel *but* one; None, and *busy* filled with why,
@@ -67,25 +67,50 @@ class Turns:
         limits, key_limits = channel.settings.limits, channel.settings.key_limits
         if health.all_well and limits is None and key_limits is None:
             return Turn(candidate, positions[0])
-        rest = health.rest(channel.name)
-        if rest and not health.may_try(channel.name):
-            busy.append(_resting(candidate, positions[0], rest, health.left(channel.name)))
+        if not health.due(channel.name):
+            busy.append(self._resting(candidate, positions[0], channel.name))
             return None
         for position in positions:
             turn = Turn(candidate, position)
             name = turn.names[1]
-            rest = health.rest(name) if name != channel.name else None
-            if rest and not health.may_try(name):
-                busy.append(_resting(candidate, position, rest, health.left(name)))
+            if not health.due(name):
+                busy.append(self._resting(candidate, position, name))
                 continue
             found = self._room(turn, limits, key_limits)
             if found is None:
-                return turn
+                at_rest = self._unproven(turn)
+                if at_rest is None:
+                    return turn
+                busy.append(self._resting(candidate, position, at_rest))
+                if at_rest == channel.name:
+                    break
+                continue
             again = _SOMEBODY_LEAVES if isinstance(found.claim, Slots) else found.retry_after or 1.0
             busy.append(Busy(candidate, position, f"full: {found.claim.name} {found.claim.most}", again, limited=True))
             if not found.claim.name.startswith(f"{name}:") or name == channel.name:
                 break  # the account itself is full: another of its keys changes nothing
         return None
+
+    def _unproven(self, turn: Turn) -> str | None:
+        """Which of *turn*'s names is being probed by another call; its place is given back then. Asked
+        last: who is a probe must be able to go."""
+        channel, key = turn.names
+        if self._services.health.may_try(channel):
+            if key == channel or self._services.health.may_try(key):
+                return None
+            self._services.health.untold(channel)
+            channel = key
+        if turn.place is not None:
+            turn.place.leave(None)
+        return channel
+
+    def _resting(self, candidate: Candidate, position: int, name: str) -> Busy:
+        rest, left = self._services.health.rest(name), self._services.health.left(name)
+        for_now = f"rests for {left:.0f} s" if left else "is being probed"
+        if rest is None:  # it woke this moment
+            return Busy(candidate, position, "rested until now", _SOMEBODY_LEAVES)
+        reason = f"{for_now}: {rest.why} ({rest.said})"
+        return Busy(candidate, position, reason, left or 1.0, rest.why == LIMITED, rest.why == FAILING)
 
     def _room(
         self, turn: Turn, limits: ChannelLimits | None, key_limits: ChannelLimits | None
@@ -133,7 +158,14 @@ class Turns:
         self.waiting = [(candidate, positions) for candidate, positions in self.waiting if not which(candidate)]
 
 
-def _resting(candidate: Candidate, position: int, rest: Rest, left: float) -> Busy:
-    for_now = f"rests for {left:.0f} s" if left else "is being probed"
-    reason = f"{for_now}: {rest.why} ({rest.said})"
-    return Busy(candidate, position, reason, left or 1.0, rest.why == LIMITED, rest.why == FAILING)
+def _once(candidates: list[Candidate]) -> list[Candidate]:
+    """A route or a plugin may name the same channel and model twice."""
+    return list({(c.channel.name, c.model): c for c in reversed(candidates)}.values())[::-1]
+
+
+def _distinct(candidate: Candidate, positions: list[int]) -> list[int]:
+    """A key that stands twice in the configuration is still the same key."""
+    keys = candidate.channel.keys
+    if len(positions) < 2:
+        return positions
+    return list({keys[position]: position for position in reversed(positions)}.values())[::-1]

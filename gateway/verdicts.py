@@ -40,7 +40,9 @@ class Verdict:
 
 def verdict_on(gateway: Gateway, candidate: Candidate, error: ChannelFailed) -> Verdict:
     """What *error* of *candidate* means: the provider's own word if it has one, else by status."""
-    said = f"{error.status} {error.fault.code or error.code or ''}".strip()
+    # An upstream's own word: it is shown to operators and to the clients of other calls.
+    code = re.sub(r"[^\w.-]", "?", str(error.fault.code or error.code or "")[:64], flags=re.ASCII)
+    said = f"{error.status} {code}".strip()
     if not isinstance(error, ChannelAnswered):
         return Verdict(RETRY, True, None, said)
     after = retry_seconds(error.headers)

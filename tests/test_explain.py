@@ -148,3 +148,54 @@ def test_plugins_arrange_the_channels_as_they_would(write_config, tmp_path):
     arranged = json.loads(CliRunner().invoke(main, [*words, str(with_plugin)]).output)
     assert names(arranged) == drawn[::-1][1:]
     assert arranged["left_out"] == [{"channel": drawn[-1], "reason": "the last is not wanted", "model": "m"}]
+
+
+STORED = """
+store: sqlite:///%s/gateway.db
+state: sqlite:///%s/state.db
+channels: [{name: main, provider: echo, models: [m, n]}]
+teams: [{name: search, limits: {rph: 9}}]
+keys:
+  - name: bounded
+    key: hush-b
+    team: search
+    limits: {rpm: 5, models: {n: {rpm: 2}}}
+    budget: {tokens: 1000, per: day}
+"""
+
+
+@pytest.fixture(name="with_store")
+def _with_store(write_config, tmp_path):
+    """with_store(command, *words) -> click's result, for a configuration with a store."""
+    path = write_config(STORED % (tmp_path, tmp_path))
+
+    def run(*words):
+        return CliRunner().invoke(main, [*words, "--config", str(path)])
+
+    return run
+
+
+def test_keys_of_the_store_are_known_too(with_store):
+    made = with_store("keys", "create", "stored", "--model", "m", "--team", "search")
+    assert made.exit_code == 0, made.output
+    assert with_store("explain", "--key", "stored", "--model", "m").output.splitlines()[0].startswith("m for stored,")
+    refused = with_store("explain", "--key", "stored", "--model", "n")
+    assert (refused.exit_code, "model_not_allowed" in refused.output) == (1, True)
+    near = with_store("explain", "--key", "store", "--model", "m")
+    assert "no key is called 'store', did you mean 'stored'?" in near.output
+    assert with_store("keys", "revoke", "stored").exit_code == 0
+    revoked = with_store("explain", "--key", "stored", "--model", "m")
+    assert (revoked.exit_code, "401 invalid_api_key: the key is revoked" in revoked.output) == (1, True)
+
+
+def test_what_the_call_would_count_against_is_told(with_store):
+    lines = with_store("explain", "--key", "bounded", "--model", "n").output.splitlines()
+    assert [line for line in lines if line.startswith("counts against")] == [
+        "counts against 5 requests a minute of key 'bounded': 0 used, 5 left",
+        "counts against 9 requests an hour of team 'search': 0 used, 9 left",
+        "counts against 1000 calls at once of key 'bounded': 0 used, 1000 left",
+        "counts against 2 requests a minute of key 'bounded' for models 'n': 0 used, 2 left",
+        "counts against 1000 tokens a day of key 'bounded': 0 used, 1000 left",
+    ]
+    document = json.loads(with_store("explain", "--key", "bounded", "--model", "m", "--json").output)
+    assert [each["left"] for each in document["limits"]] == [5, 9, 1000, 1000]

@@ -110,9 +110,10 @@ def test_a_limit_rests_until_the_upstream_said(health, clock):
     assert health.all_well
 
 
-def test_a_limit_without_a_time_doubles(health):
+def test_a_limit_without_a_time_doubles(health, clock):
     lengths = []
     for _ in range(5):
+        clock.now += health.left("a#k")
         health.limited("a#k", SETTINGS, None, "429")
         lengths.append(health.left("a#k"))
     assert lengths == [2, 4, 8, 16, 30]
@@ -159,3 +160,42 @@ def test_a_key_is_told_by_an_id_that_says_nothing_of_it():
     assert resting_name("a", one) == f"a#{key_id(one)}"
     assert resting_name("a", None) == "a"
     assert "secret" not in key_id(one)
+
+
+def test_calls_that_fail_together_are_one_failure_too_many_not_thirty(health, clock):
+    fail(health, 32)
+    assert (health.left("a"), health.rest("a").failures) == (2, 3)
+    for _ in range(32):
+        health.limited("a#k", SETTINGS, None, "429")
+    assert health.left("a#k") == 2
+
+
+def test_the_probe_of_one_rest_does_not_stand_for_the_nexts(two, clock):
+    fail(two[0], 3)
+    for length in (2, 4, 8):
+        clock.now += length
+        two[1].look()
+        assert [health.may_try("a") for health in two] == [True, False]
+        fail(two[0], 1)
+
+
+def test_a_probe_that_found_nothing_out_makes_place_for_another(two, clock):
+    fail(two[0], 3)
+    clock.now += 2.01
+    assert two[0].may_try("a")
+    two[1].look()
+    assert not two[1].may_try("a")
+    two[0].untold("a")
+    two[1].look()
+    assert two[1].due("a")
+    assert [health.may_try("a") for health in two] == [True, False]
+    fail(two[0], 1)
+    assert two[0].left("a") == 4  # nothing was forgotten
+
+
+def test_a_call_that_is_no_probe_and_tells_nothing_changes_nothing(health, clock):
+    for act in (lambda: None, lambda: fail(health, 2), lambda: fail(health, 1)):
+        act()
+        before = health.notice("a")
+        health.untold("a")
+        assert health.notice("a") == before

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.errors import ConfigError
+from gateway.health import resting_name
 from gateway.last_good import LastGood
 
 ONE = "channels: [{name: one, provider: echo}]"
@@ -109,3 +110,24 @@ def test_a_watched_file_is_reloaded_when_it_changes(client_of, write_config):
     while channel_of(client) != "two" and time.monotonic() < deadline:
         time.sleep(0.05)
     assert channel_of(client) == "two"
+
+
+PLACES = """
+channels:
+  - {name: moved, provider: openai, key: k-moved, base_url: https://%s.test, models: [m]}
+  - {name: stays, provider: openai, key: k-stays, base_url: https://stays.test, models: [m]}
+"""
+
+
+def test_a_channel_that_leads_elsewhere_has_a_clean_record_and_the_others_keep_theirs(client_of, write_config):
+    client = client_of(PLACES % "here")
+    gateway = current(client).gateway
+    health, settings = gateway.services.health, gateway.settings.health
+    names = [name for each in gateway.channels for name in (each.name, resting_name(each.name, each.keys[0]))]
+    for name in names:
+        health.refused(name, settings, "401")
+    health.put_to_rest(names[0], 60, "told to")
+    write_config(PLACES % "there")
+    assert current(client).reload()
+    assert current(client).gateway.services.health is health
+    assert set(health.names()) == {*names} - {names[1]}

@@ -296,6 +296,34 @@ def test_memory_is_one_workers_own():
         state.close()
 
 
+def test_more_than_a_call_can_cost_may_have_been_spent(place):
+    state = place()(None)
+    state.spend("usd", 5 * 10**12)  # of a company, in micro-USD
+    assert state.levels([Purse("usd", None, 0)])[0].used == 5 * 10**12
+
+
+def test_what_is_settled_later_counts_for_the_next_call_and_soon_for_all(place):
+    new = place()
+    one, other = new(None), new(None)
+    claims = [Window("tpm", 60, 100, 40), Slots("at_once", 9)]
+    one.settle(one.take(claims), {"tpm": 1}, later=True)
+    assert [level.used for level in one.levels(claims)] == [1, 0]
+    one.settle(one.take(claims), {"tpm": 1}, later=True)
+    end = time.monotonic() + 5
+    while [level.used for level in other.levels(claims)] != [2, 0]:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_what_is_to_be_settled_later_is_settled_by_a_worker_that_ends(place):
+    new = place()
+    one, other = new(None), new(None)
+    claims = [Window("tpm", 60, 100, 40), Slots("at_once", 9)]
+    one.settle(one.take(claims), {"tpm": 1}, later=True)
+    one.close()
+    assert [level.used for level in other.levels(claims)] == [1, 0]
+
+
 def test_the_clock_on_the_wall_is_the_usual_one(place):
     state = place()(None)
     window = Window("w", 1, 1)

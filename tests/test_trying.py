@@ -93,6 +93,15 @@ def test_the_upstream_says_for_how_long(headers, seconds, two_of, network, sent)
     assert [health.left(name) for name in health.names()] == pytest.approx([seconds] * 2, abs=0.5)
 
 
+def test_health_can_be_left_alone(client_of, network, sent):
+    network.post(FIRST, status=429, headers={"retry-after": "30"}, json={})
+    network.post(SECOND, json={})
+    client = client_of((CHANNELS % (0, "", "")).replace("trips: 2", "enabled: false"))
+    for _ in range(3):
+        assert sent(client, PATH, ASKED).status_code == 200
+    assert hosts(network) == ["first", "first", "second"] * 3
+
+
 def test_a_refused_key_is_not_tried_again(two_of, network, sent):
     network.post(FIRST, status=401, json={})
     network.post(SECOND, json={})

@@ -1,9 +1,8 @@
 """``gateway explain``"""
 
-import difflib
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,6 +11,7 @@ import click
 from gateway import intake
 from gateway.bodies import JsonBody
 from gateway.commands import config_option, found_config
+from gateway.commands.callers import Bound, bounds_of, found_caller
 from gateway.config.forms import DIALECTS
 from gateway.domain import ANONYMOUS, GENERATE, Call, Candidate, Endpoint, LeftOut, Principal
 from gateway.errors import Fault, GatewayError
@@ -31,11 +31,12 @@ class Explanation:
     left_out: list[LeftOut]
     refused: Fault | None = None
     itself: bool = False
+    bounds: list[Bound] = field(default_factory=list)
 
 
 @click.command("explain")
 @config_option
-@click.option("--key", "name", default="", help="Whose call, by the name in `keys:`; none given: a key without bounds.")
+@click.option("--key", "name", default="", help="Whose call, by the key's name; none given: one without bounds.")
 @click.option("--model", default="", help="The model asked for; none given: the body's.")
 @click.option("--dialect", default="chat", show_default=True, type=click.Choice(DIALECTS), help="The client's.")
 @click.option("--operation", default=GENERATE, show_default=True, help="generate, embeddings, images, ...")
@@ -53,10 +54,14 @@ def command(config: Path | None, name: str, seed: str, as_json: bool, **asked: A
     """
     gateway = load(found_config(config))
     _look(gateway)
-    principal = _principal(gateway, name) if name else ANONYMOUS
+    principal, unusable = found_caller(gateway, name) if name else (ANONYMOUS, "")
     seed = seed or f"req_{uuid.uuid4().hex}"
     try:
         explanation = _explained(gateway, _call(principal, seed, **asked))
+        if unusable:
+            explanation.refused = Fault(401, "authentication", f"the key is {unusable}", "invalid_api_key")
+        models = (explanation.call.model, *explanation.call.wishes.models)
+        explanation.bounds = bounds_of(gateway, principal, models)
     except GatewayError as error:  # the body or a header cannot be understood
         raise click.UsageError(error.fault.message) from None
     lines = [json.dumps(_document(gateway, explanation), indent=2)] if as_json else _lines(gateway, explanation)
@@ -86,15 +91,6 @@ def _standing(gateway: Gateway, candidate: Candidate) -> str:
         return ""
     left = health.left(name)
     return f"rests for {left:.0f} s more: {rest.why} ({rest.said})" if left else f"to be probed: {rest.why}"
-
-
-def _principal(gateway: Gateway, name: str) -> Principal:
-    keys = {key.name: key for key in gateway.settings.keys}
-    if name not in keys:
-        near = difflib.get_close_matches(name, keys, 1, 0.6)
-        hint = f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(keys) or 'none'}"
-        raise click.BadParameter(f"no key is called {name!r}{hint}", param_hint="--key")
-    return Principal.of(keys[name])
 
 
 def _call(
@@ -141,6 +137,7 @@ def _lines(gateway: Gateway, explanation: Explanation) -> list[str]:
     tries = gateway.settings.routing.retries + 1
     if len(explanation.candidates) > tries:
         lines.append(f"at most {tries} of them are tried (routing.retries)")
+    lines += [f"counts against {bound}" for bound in explanation.bounds]
     if explanation.itself:
         lines.append("the gateway counts by itself: an estimate")
     if explanation.refused is not None:
@@ -181,6 +178,7 @@ def _document(gateway: Gateway, explanation: Explanation) -> dict[str, Any]:
             for item in explanation.left_out
         ],
         "by_itself": explanation.itself,
+        "limits": [asdict(bound) for bound in explanation.bounds],
         "refused": refused and {"status": refused.status, "code": refused.code, "message": refused.message},
         "warning": _warning(explanation),
     }

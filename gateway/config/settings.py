@@ -92,6 +92,7 @@ class BodyEdits:
 class Health:
     """When a channel that fails is left alone."""
 
+    enabled: bool = option("whether failures are held against channels at all", True)
     cool_down: Seconds = option("seconds after a first failure; doubled with each further one", Seconds(2))
     longest: Seconds = option("most seconds it is left alone without having asked for it", Seconds(300))
     trips: int = option("failures in a row that open a channel's circuit", 5, least=1)
