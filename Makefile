@@ -18,9 +18,8 @@ test: $(VENV)/installed-test
 	$(MAKE) lint
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
-else  # what watches the clock wants the machine to itself; the rest shares it
-	$(BIN)/python -m pytest -q -m "not live" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m live
+else
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 endif
 
 lint: $(VENV)/installed-test

@@ -86,6 +86,7 @@ class Stream:
                 yield self._error_event(error.fault, account.call.id)
             raise Abort from None
         account.ended(COMPLETE)
+        account.close()  # before the last chunk leaves: whoever has all of it finds it accounted for, its place free
 
 
 def events_of(

@@ -18,6 +18,7 @@ from live_upstream import Upstream
 
 YAML = (Path(__file__).parent / "gateway.yaml").read_text()
 SECOND_YAML = """
+health: {enabled: false}
 keys: [{name: gateway, key: "${UPSTREAM_KEY}"}]
 channels: [{name: echo, provider: echo}]
 """

@@ -142,7 +142,9 @@ def test_a_cut_before_the_first_event_is_tried_elsewhere(cut, upstream, spare, c
     spare.answer(lambda exchange: exchange.stream(reply_bytes("chat")))
     client = connect().post("/v1/chat/completions", asking("chat", "either")).head()
     assert client.rest() == (reply_bytes("chat"), True)
-    assert (client.headers["x-gateway-channel"], client.headers["x-gateway-attempts"]) == ("second", "2")
+    assert client.headers["x-gateway-channel"] == "second"
+    # A connection that was kept may have swallowed the request: then it was sent, and is told, once more.
+    assert client.headers["x-gateway-attempts"] == str(len(upstream.exchanges) + 1)
 
 
 def test_a_cut_after_the_first_event_is_not(upstream, spare, connect):

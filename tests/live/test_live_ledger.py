@@ -272,7 +272,7 @@ def own_usage(gateway, key):
 def test_one_bookkeeper_at_a_time_as_long_as_a_worker_lives(gateway_of, upstream, ledger, tmp_path):
     upstream.answer(Vendor())
     gateway = gateway_of()
-    (first,) = bookkeepers(tmp_path)
+    (first,) = until(lambda: bookkeepers(tmp_path), "a bookkeeper")
     os.kill(first, signal.SIGKILL)
     assert ask(gateway, "meanwhile") == (200, True)
     until(lambda: [pid for pid in bookkeepers(tmp_path) if pid != first], "another")
