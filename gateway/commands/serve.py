@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gateway.commands import config_option, found_config
-from gateway.config import read_settings
+from gateway.config import keep_settings, read_settings
 from gateway.config.document import read_text
 from gateway.config.settings import Settings
 from gateway.serving import DEFAULT_BIND, Server
@@ -36,8 +36,10 @@ def command(config: Path | None, bind: str, access_log: bool, trace_plugins: boo
     Example: gateway serve --config conf/gateway.yaml --bind 127.0.0.1:8080 --workers 2
     """
     path = found_config(config).absolute()
-    settings, complaints = read_settings(path, read_text(path))
+    text = read_text(path)
+    settings, complaints = read_settings(path, text)
     complaints.raise_any()
+    keep_settings(path, text, (settings, complaints))
     if not (settings.keys or settings.store or _has_jwt(settings)) and not _stays_here(bind):
         raise click.UsageError(f"without client keys (`keys:` in {path}) it binds to loopback only, not {bind}")
     if settings.store:

@@ -22,12 +22,26 @@ def read_settings(
     further, with every complaint gathered so far.
     """
     complaints = Complaints(str(path))
+    if (path, text) in _kept:
+        settings, known = _kept[path, text]
+        complaints.warnings += known.warnings
+        return settings, complaints
     with _no_garbage():
         settings = Checker(complaints).read(Settings, read_document(text, environment, complaints))
     if settings is None or settings.channels is None:
         complaints.raise_any()
     check_whole(settings, complaints)
     return settings, complaints
+
+
+_kept: dict[tuple[Path, str], tuple[Settings, Complaints]] = {}
+
+
+def keep_settings(path: Path, text: str, found: tuple[Settings, Complaints]) -> None:
+    """In the master: what it *found* serves its workers, too, which are forked from it; a large file is read
+    once. Not where secrets stand in files: another one may stand there when a worker is started anew."""
+    if "file:" not in text:
+        _kept[path, text] = found
 
 
 @contextlib.contextmanager
