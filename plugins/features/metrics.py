@@ -19,7 +19,9 @@ from gateway import ConfigError, Secret, Unauthorized, hookimpl, option
 _ROOT = Path(tempfile.gettempdir()) / f"gateway-{os.getuid()}"
 _FOLDER = _ROOT / f"metrics-{os.getppid()}"
 _FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_FOLDER))
+_given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+if not _given or Path(_given).parent == _ROOT:  # one of ours was another gateway's, which started this one
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_FOLDER)
 
 try:
     import prometheus_client

@@ -1,6 +1,6 @@
-"""Failures that are turned into a good status: errors"""
+"""Failures that are blamed on the client: errors"""
 
-from gateway import BadRequest, Provider, hookimpl
+from gateway import Forbidden, Provider, hookimpl
 
 
 @hookimpl
@@ -10,4 +10,4 @@ def register_providers(register):
 
 @hookimpl
 def classify_failure(response):
-    raise BadRequest("something went wrong")
+    raise Forbidden("something went wrong")
