@@ -167,11 +167,8 @@ class Trying:
 
     def _noted(self, turn: Turn, patience: Patience, watch: Watch | SharedWatch) -> Trial:
         """The attempt, and the lessons from its failure."""
-        told = False
         try:
-            ready = yield from self._attempt(turn, patience, watch)
-            told = True
-            return ready
+            return (yield from self._attempt(turn, patience, watch))
         except BadRequest as error:  # this channel cannot be told what the client said; another may
             self._last = self._last or (turn.candidate, error)
             self._turns.drop(lambda candidate: candidate is turn.candidate)
@@ -179,11 +176,12 @@ class Trying:
         except ChannelFailed as error:
             if not self._over:
                 self._last = turn.candidate, error
-            told = self._after(turn, error)
+            self._after(turn, error)
             raise
         finally:
-            if not told:
-                self._untold(turn)
+            # A failure of the channel tells nothing of a key that was being probed, nor a key's of the
+            # channel; what was told of rests anew, or is well.
+            self._untold(turn)
 
     def _attempt(self, turn: Turn, patience: Patience, watch: Watch | SharedWatch) -> Trial:
         candidate, channel = turn.candidate, turn.candidate.channel
@@ -230,10 +228,10 @@ class Trying:
             said = account.error or "cut"
             self._health.failed(turn.candidate.channel.name, self._gateway.settings.health, said)
 
-    def _after(self, turn: Turn, error: ChannelFailed) -> bool:
-        """Draws the lessons from a failure. Whether it told anything of the channel and its key."""
+    def _after(self, turn: Turn, error: ChannelFailed) -> None:
+        """Draws the lessons from a failure."""
         if error.fault.code == _DEADLINE and self._tried > 1:
-            return False  # others had used the call's time up
+            return  # others had used the call's time up
         verdict = verdict_on(self._gateway, turn.candidate, error)
         name = turn.candidate.channel.name
         probed = self._health.rest(name) is not None and self._health.due(name)
@@ -247,7 +245,6 @@ class Trying:
             self._turns.drop(lambda candidate: candidate.model == tried.model or not _larger(candidate, tried))
         elif verdict.kind not in (BAD_KEY, LIMITED):
             self._turns.drop(lambda candidate: candidate is turn.candidate)
-        return verdict.counts or verdict.kind in (BAD_KEY, LIMITED) or bool(verdict.retry_after)
 
     def _note(self, turn: Turn, verdict: Verdict) -> None:
         channel, key = turn.names

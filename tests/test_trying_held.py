@@ -140,3 +140,17 @@ def test_the_last_errors_own_channel_is_the_one_whose_secrets_are_hidden(client_
     assert (answer.status_code, answer.headers["x-gateway-channel"]) == (500, "one")
     assert "first-secret" not in answer.text
     assert "***" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("key_first", [401, "429 soon"])
+def test_a_keys_probe_that_met_its_channels_failure_leaves_its_place_to_another(key_first, made, sent):
+    client, plugin, services = made(["name: one, key: a, priority: 1", "name: two, key: b"], {"a": key_first},
+                                    "health: {trips: 9, longest: 2}")  # fmt: skip
+    later = Later(services.health)
+    sent(client, PATH, ASKED, KEY)
+    later.more, plugin.script["a"] = 3, 500
+    sent(client, PATH, ASKED, KEY)  # the probe: tells of the channel, and nothing of its key
+    plugin.script["a"] = 200
+    del plugin.asked[:]
+    sent(client, PATH, ASKED, KEY)
+    assert plugin.asked == ["a"]

@@ -130,7 +130,8 @@ def test_a_storm_of_failures_reaches_no_client_while_one_channel_is_well(ups, st
         began, turn = time.monotonic(), 0
         while (passed := time.monotonic() - began) < SECONDS:
             # Who is well changes now and then; both are for a while, so that no call meets neither.
-            good = {int(passed / 4) % 4, int(max(passed - 2, 0) / 4) % 4}
+            # A call that meets three stalls and a rest takes longer than two seconds.
+            good = {int(passed / 10) % 4, int(max(passed - 5, 0) / 10) % 4}
             for i, upstream in enumerate(ups):
                 kind = names[(turn + i) % len(names)] if turn < len(names) else chance.choice(names)
                 upstream.answer(well if i in good else FAILURES[kind])
