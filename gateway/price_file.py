@@ -1,13 +1,14 @@
 """Price files as frozen values: what stands in them, and everything that may be wrong with it."""
 
+import functools
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from gateway.config.checker import Checker, option
-from gateway.config.document import Complaints, Node, read_document, read_text
+from gateway.config.checker import Checker, Reader, option
+from gateway.config.document import Complaints, Node, Where, read_document, read_text
 from gateway.config.kinds import Moment, scalar_text
 
 
@@ -76,26 +77,30 @@ class PriceFile:
 class _PriceChecker(Checker):
     """Takes a single price for a list of one, and reads ``from``, which is no name in Python."""
 
-    def _list(self, kind: Any, node: Node, path: str) -> list:
-        if kind is Price and isinstance(node.value, dict):
-            return [self.read(kind, node, path)]
-        return super()._list(kind, node, path)
+    def new_reader(self, kind: Any) -> Reader:
+        usual = super().new_reader(kind)
+        if kind == list[Price]:
+            return functools.partial(self._one_or_more, usual)
+        return functools.partial(self._price, usual) if kind is Price else usual
 
-    def _settings(self, kind: type, node: Node, path: str) -> Any:
-        if kind is not Price or not isinstance(node.value, dict):
-            return super()._settings(kind, node, path)
+    def _one_or_more(self, usual: Reader, node: Node, where: Where) -> list:
+        return [self.read(Price, node, where)] if isinstance(node.value, dict) else usual(node, where)
+
+    def _price(self, usual: Reader, node: Node, where: Where) -> Price | None:
+        if not isinstance(node.value, dict):
+            return usual(node, where)
         members, wrong = dict(node.value), len(self.complaints.lines)
         began = members.pop("from", None)
         if "since" in members:
-            self._unknown(members.pop("since"), path, "since", {field.name: field for field in fields(Price)})
-        price = super()._settings(kind, Node(node.line, members), path)
+            self._unknown(members.pop("since"), where, "since", {field.name: field for field in fields(Price)})
+        price = usual(Node(node.line, members), where)
         if began is not None:
-            price = replace(price, since=self.read(Moment, began, f"{path}.from"))
+            price = replace(price, since=self.read(Moment, began, (where, "from")))
         return price if len(self.complaints.lines) == wrong else None  # enough was said of it
 
-    def _unknown(self, child: Node, path: str, name: str, members: dict) -> None:
+    def _unknown(self, child: Node, where: Where, name: str, members: dict) -> None:
         shown = {"from" if known == "since" else known: member for known, member in members.items() if known != "line"}
-        super()._unknown(child, path, name, shown)
+        super()._unknown(child, where, name, shown)
 
 
 def read_price_file(path: Path) -> PriceFile:

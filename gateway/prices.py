@@ -53,10 +53,12 @@ class Prices:
     def __init__(self, files: Mapping[Path, PriceFile]):
         self._files = files
         self.fitting = functools.lru_cache(_MOST_REMEMBERED)(self._fitting)
+        self._with_own = {channel for file in files.values() for channel in file.channels}
 
     def find(self, channel: str, provider: str, model: str, at: datetime) -> Listed | None:
         """The price in force at the moment *at* (with its time zone)."""
-        return next((listed for listed in self.fitting(channel, provider, model) if listed.price.starts(at)), None)
+        owner = channel if channel in self._with_own else ""  # of ten thousand without, one is remembered
+        return next((listed for listed in self.fitting(owner, provider, model) if listed.price.starts(at)), None)
 
     def cost(self, channel: str, provider: str, model: str, usage: Usage, at: datetime) -> int | None:
         """Micro-dollars, rounded half up once; None when the price or the usage is not known."""

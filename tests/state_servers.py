@@ -6,7 +6,6 @@
 import glob
 import os
 import pwd
-import random
 import shutil
 import signal
 import socket
@@ -16,22 +15,11 @@ import time
 import weakref
 from pathlib import Path
 
+from tests.free_ports import free_port
+
 PASSWORD = "db-CANARY-5555"
 _PATIENCE = 30.0  # seconds; only ever used up by a failure
 _POSTGRES = sorted(glob.glob("/usr/lib/postgresql/*/bin")) + [os.path.dirname(shutil.which("initdb") or "")]
-
-
-def free_port():
-    """Below the range from which the kernel takes ports for outgoing connections."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 class _Server:
@@ -154,7 +142,7 @@ class Postgres(_Server):
     def __init__(self, folder):
         super().__init__(folder, "postgres")
         # initdb refuses root, and whoever runs it instead may not enter a test's own folder.
-        self._home = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
+        self._home = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir="/tmp"))
         self._remove = weakref.finalize(self, shutil.rmtree, self._home, True)
         if self._identity():
             os.chown(self._home, self._identity()["user"], self._identity()["group"])

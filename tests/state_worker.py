@@ -21,7 +21,7 @@ from gateway.state import Purse, Slots, StateAway, Window
 from gateway.state.redis import RedisState
 from gateway.state.sqlite import SqliteState
 
-ALIVE = 1.2  # seconds; claims.ALIVE, made short
+ALIVE = 3.0  # seconds; claims.ALIVE, made short
 
 
 def opened(url):

@@ -399,6 +399,7 @@ def test_a_sigterm_carries_everything_on_first(spool, embedded, run):
 
 
 def test_there_is_one_at_a_time(spool, run):
+    spool.put(entry())  # a worker lives, so it does not end by itself
     first = run()
     until(lambda: is_kept(spool.folder))
     assert run().wait(PATIENCE) == 0

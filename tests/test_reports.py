@@ -13,11 +13,12 @@ from click.testing import CliRunner
 
 from gateway.commands import ledger as ledger_command
 from gateway.commands import usage as usage_command
-from gateway.ledger.books import day_of, enter, row_of
+from gateway.ledger.books import enter, row_of
 from gateway.ledger.reconcile import Columns, Unreadable, compare, read_invoice
-from gateway.ledger.reports import DIMENSIONS, SUMS, Question, Span, by_day_and_model, consumption, micros, own, tail
+from gateway.ledger.reports import DIMENSIONS, SUMS, Question, Span, by_day_and_model, consumption, own, tail
 from gateway.ledger.spool import Spool
 from gateway.ledger.starting import lock
+from gateway.store.clock import day_of, micros
 from tests.ledger_cases import AT, DAY, KINDS, entry, store_at
 from tests.state_servers import Postgres
 

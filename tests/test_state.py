@@ -261,6 +261,37 @@ def test_a_worker_that_was_silent_itself_does_not_keep_the_dead_alive(worker, cl
     assert idle.take([open_]).refused is None
 
 
+BACK = [0.5, 5.0, 3600.0, 400 * 86400.0]  # seconds by which a clock is put back
+LATE = 4.0  # seconds that may pass until somebody notices
+
+
+@pytest.mark.parametrize("seconds", BACK)
+def test_a_clock_that_is_put_back_holds_nothing_for_longer(worker, clock, seconds):
+    one, dead = worker(), worker()
+    claims = [Window("rpm", 60, 2), Slots("open", 9)]
+    held = one.take(claims)
+    dead.take(claims)
+    one.post("rests", "for a minute", 60)
+    one.claim("probe", 60)
+    clock.now += 10
+    one.beat()
+    clock.now -= seconds
+    refused = one.take(claims[:1]).refused
+    assert 49 < refused.retry_after < 50.2 + LATE
+    for passed in range(4, 64, 4):  # a worker gives a sign of life every so often, and so does a new one
+        clock.now += 4
+        one.beat()
+        new = worker()
+        assert (new.take(claims[:1]).refused is None) <= (passed >= 50), passed
+        new.close()
+    assert [level.used for level in one.levels(claims)][1] == 1  # the dead one has none
+    assert one.posted(-1)[1] == {}
+    assert one.claim("probe", 60)
+    one.settle(held, {"rpm": 0})  # what has left its window already
+    clock.now += 62
+    assert [one.take(claims[:1]).refused is None for _ in range(3)] == [True, True, False]
+
+
 def test_a_worker_that_ends_gives_its_slots_back(worker):
     one, other = worker(), worker()
     claims = [Slots("open", 1), Purse("usd", 100, 10)]
@@ -309,7 +340,7 @@ def test_what_is_settled_later_counts_for_the_next_call_and_soon_for_all(place):
     one.settle(one.take(claims), {"tpm": 1}, later=True)
     assert [level.used for level in one.levels(claims)] == [1, 0]
     one.settle(one.take(claims), {"tpm": 1}, later=True)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while [level.used for level in other.levels(claims)] != [2, 0]:
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -326,9 +357,9 @@ def test_what_is_to_be_settled_later_is_settled_by_a_worker_that_ends(place):
 
 def test_the_clock_on_the_wall_is_the_usual_one(place):
     state = place()(None)
-    window = Window("w", 1, 1)
+    window = Window("w", 3, 1)
     assert state.take([window]).refused is None
     refused = state.take([window]).refused
-    assert 0 < refused.retry_after <= 1.01
+    assert 0 < refused.retry_after <= 3.01
     time.sleep(refused.retry_after)
     assert state.take([window]).refused is None

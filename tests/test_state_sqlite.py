@@ -77,7 +77,7 @@ def test_a_file_that_is_removed_is_begun_anew_by_all(path, opened, caplog):
     other.take(CLAIMS)
     for file in path.parent.iterdir():
         file.unlink()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     # What both still hold counts again.
     while caplog.text.count("was removed") < 2 or used(one)[1] != 2:
         assert time.monotonic() < end
@@ -96,7 +96,7 @@ def test_a_new_lock_is_everybodys_lock(path, opened):
     lock = path.with_name("state.db.lock")
     lock.unlink()
     other = opened()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     with lock.open() as file, pytest.raises(StateAway, match="held by another process"):
         fcntl.flock(file, fcntl.LOCK_EX)
         while time.monotonic() < end:
@@ -223,22 +223,3 @@ def test_a_mistake_of_ours_is_raised_where_it_was_made():
     assert len(found) == 5
     assert {type(error) for error in found.values()} <= {ZeroDivisionError, StateAway}
     assert any(isinstance(error, ZeroDivisionError) for error in found.values())
-
-
-def test_a_clock_that_is_put_back_holds_a_limit_for_one_window_more(tmp_path):
-    now = [1_800_000_000.0]
-    state = SqliteState(str(tmp_path / "a.db"), clock=lambda: now[0])
-    claims = [Window("rpm", 60, 3)]
-    for _ in range(2):
-        state.take(claims)
-        now[0] += 20
-    last = state.take(claims)
-    now[0] -= 7200
-    refused = state.take(claims).refused
-    assert 59 < refused.retry_after < 61
-    now[0] += refused.retry_after
-    assert state.take(claims).refused is None
-    state.settle(last, {"rpm": 0})  # from a time that is yet to come
-    now[0] += 61
-    assert [state.take(claims).refused is None for _ in range(4)] == [True, True, True, False]
-    state.close()

@@ -113,10 +113,7 @@ def test_the_slots_of_a_killed_worker_come_back(url, state):
             state.beat()
             time.sleep(0.05)
         os.kill(int(workers.pids()[0]), signal.SIGKILL)
-        killed = time.monotonic()
-        while state.take([open_]).refused:
-            assert time.monotonic() - killed < 2 * ALIVE
-            time.sleep(0.02)
+        until(lambda: state.take([open_]).refused is None, lambda: state.levels([open_]))
     assert [level.used for level in state.levels([open_])] == [1]
 
 
@@ -132,9 +129,7 @@ def test_workers_killed_in_the_middle_block_nobody_and_lose_nothing(url, state):
             os.kill(int(pid), signal.SIGKILL)
             before = workers.said("got", lasting)
             workers.until_said("got", before + 100, lasting)
-            began = time.monotonic()
-            state.levels(claims)
-            assert time.monotonic() - began < 1
+            state.levels(claims)  # raises StateAway when somebody is in its way
         os.kill(int(lasting), signal.SIGKILL)
     granted = workers.said("got")
     window, _, purse = state.levels(claims)
@@ -145,4 +140,4 @@ def test_workers_killed_in_the_middle_block_nobody_and_lose_nothing(url, state):
         state.beat()
         return not state.levels(claims)[1].used
 
-    until(slots_are_back, lambda: state.levels(claims), 2 * ALIVE)
+    until(slots_are_back, lambda: state.levels(claims))

@@ -33,13 +33,13 @@ def command(config: Path | None, spool: Path | None, held: bool) -> None:
     path = found_config(config).absolute()
     configured = read_configured(path)
     spool = spool or configured.spool
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anybody can see that it lives
+        signal.signal(number, lambda *_: ending.set())
     right = 0 if held else lock(spool)  # kept until the process ends
     if right is None:
         log.info("another bookkeeper keeps the books of %s", spool)
         return
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
     os.nice(5)  # streams come first
     store = open_store(configured.store.reveal(), configured.folder)
     Bookkeeper(spool, store, configured.options.interval).run(ending, _Freshness(path, configured))

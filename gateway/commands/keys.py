@@ -10,14 +10,24 @@ from typing import Any
 import click
 
 from gateway.commands import config_option
-from gateway.commands.stored import Configured, Ending, Mapping, Span, check_name, check_team, inline, opened, shown
+from gateway.commands.stored import (
+    Configured,
+    Ending,
+    Mapping,
+    Span,
+    check_name,
+    check_team,
+    json_option,
+    opened,
+    show_document,
+    shown,
+)
 from gateway.store import clock
 from gateway.store.importing import import_keys
 from gateway.store.key_files import read_csv, read_yaml
 from gateway.store.keys import COLUMNS, StoredKey, Wanted, digest_of, new_secret, prefix_of
 
 _UNSETTABLE = ("owner", "team", "models", "tags", "allow_ips", "expires", "limits", "budget", "note")
-json_option = click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
 
 
 def rights_options(command: Any) -> Any:
@@ -98,12 +108,7 @@ def show(config: Path | None, name: str, as_json: bool) -> None:
     Example: gateway keys show alice
     """
     with opened(config) as configured:
-        document = _document(_existing(configured, name))
-        if as_json:
-            click.echo(json.dumps(document, indent=2))
-            return
-        for member, value in document.items():
-            click.echo(f"{member}: {value if isinstance(value, str) else inline(value)}")
+        show_document(_document(_existing(configured, name)), as_json)
 
 
 @command.command("set")

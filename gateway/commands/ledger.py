@@ -15,10 +15,10 @@ from gateway.commands.usage import asked, open_configured
 from gateway.ledger.bookkeeper import REJECTED
 from gateway.ledger.options import read_configured
 from gateway.ledger.reconcile import AMOUNTS, Columns, Line, Unreadable, compare, read_invoice
-from gateway.ledger.reports import Span, by_day_and_model, micros, newest
+from gateway.ledger.reports import Span, by_day_and_model, newest
 from gateway.ledger.spool import is_alive, segments, size_of, workers
 from gateway.ledger.starting import is_kept
-from gateway.store import StoreAway
+from gateway.store import StoreAway, clock
 
 
 @click.group("ledger")
@@ -146,7 +146,7 @@ def _span(days: Iterator[str]) -> Span:
     """From the first to the last of *days*, both included."""
     known = sorted(days)
     first, last = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (known[0], known[-1]))
-    return Span(micros(first), micros(last + timedelta(days=1)))
+    return Span(clock.micros(first), clock.micros(last + timedelta(days=1)))
 
 
 def _said(line: Line, amounts: list[str], most: Decimal) -> Iterator[str]:

@@ -21,6 +21,7 @@ from gateway.store import StoreAway, clock, open_store
 from gateway.store.documents import plain
 from gateway.store.keys import is_name
 
+json_option = click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
 _SPAN = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -107,6 +108,15 @@ def shown(micros: int | None) -> str | None:
 def inline(value: Any) -> str:
     """Data on one line, as it may be given to an option again."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def show_document(document: dict[str, Any], as_json: bool) -> None:
+    """All of a key or a team: a member a line, or one JSON document."""
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+        return
+    for member, value in document.items():
+        click.echo(f"{member}: {value if isinstance(value, str) else inline(value)}")
 
 
 def check_name(name: str) -> None:

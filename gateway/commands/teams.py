@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from gateway.commands import config_option
-from gateway.commands.keys import json_option
-from gateway.commands.stored import Configured, Mapping, check_name, inline, opened, shown
+from gateway.commands.stored import Configured, Mapping, check_name, inline, json_option, opened, show_document, shown
 from gateway.config.settings import TeamSettings
 from gateway.store.documents import TEAM_MEMBERS
 from gateway.store.teams import StoredTeam
@@ -83,12 +82,7 @@ def show(config: Path | None, name: str, as_json: bool) -> None:
         if team is None:
             where = "; `teams:` of the configuration has it" if name in _declared(configured) else ""
             raise click.UsageError(f"there is no team {name!r} in the store{where}")
-        document = _document(team)
-        if as_json:
-            click.echo(json.dumps(document, indent=2))
-            return
-        for member, value in document.items():
-            click.echo(f"{member}: {value if isinstance(value, str) else inline(value)}")
+        show_document(_document(team), as_json)
 
 
 @command.command("set")

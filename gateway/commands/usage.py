@@ -15,8 +15,8 @@ import click
 
 from gateway.commands import config_option, found_config
 from gateway.ledger.options import read_configured
-from gateway.ledger.reports import DIMENSIONS, Question, Span, consumption, micros, tail
-from gateway.store import StoreAway, open_store
+from gateway.ledger.reports import DIMENSIONS, Question, Span, consumption, tail
+from gateway.store import StoreAway, clock, open_store
 
 _AGO = re.compile(r"(\d+)([dhm])")
 _TOKENS = ("input", "output", "cached", "cache_write", "reasoning")  # in a table; csv and json have all kinds
@@ -34,12 +34,12 @@ class Since(click.ParamType):
         try:
             if ago is None:
                 moment = datetime.fromisoformat(value)
-                return micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+                return clock.micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
             now = datetime.now(UTC)
             if ago[2] == "d":
                 now = now.replace(hour=0, minute=0, second=0, microsecond=0)
             span = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}[ago[2]]
-            return micros(now - int(ago[1]) * span)
+            return clock.micros(now - int(ago[1]) * span)
         except (ValueError, OverflowError):
             self.fail(f"expected a date, a time, or how long ago (7d, 12h, 30m), found {value!r}", param, ctx)
 
@@ -194,7 +194,7 @@ def follow(config: Path, as_json: bool, since: int | None, **given: tuple[str, .
 
 
 def _lately() -> int:
-    return micros(datetime.now(UTC)) - _LATE
+    return clock.now() - _LATE
 
 
 def _line(row: Mapping[str, Any]) -> str:

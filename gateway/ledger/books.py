@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Table, exc
@@ -11,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from gateway.ledger.entries import cleaned
 from gateway.store import StoreAway
+from gateway.store.clock import day_of
 from gateway.store.database import Store
 from gateway.store.tables import TOKENS, calls, days
 
@@ -84,8 +84,3 @@ def days_of(rows: Iterable[Row]) -> list[dict[str, Any]]:
         one["unpriced"] += row["cost"] is None
         one["unmetered"] += row["input"] is None and row["output"] is None and row["cost"] != 0
     return [dict(zip(("day", *_KEYS), key, strict=True)) | sums[key] for key in sorted(sums)]
-
-
-def day_of(at: int) -> str:
-    """The day (UTC) of a time in microseconds since 1970: ``2026-11-21``."""
-    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d")

@@ -100,11 +100,15 @@ def cleaned(name: str, value: Any, kind: type) -> Any:
     """*value* as every database takes it in a column of texts (*kind* is str) or numbers (int); None
     for what is neither. Clients name models and request ids, upstreams count: none of them can keep
     a row out of the ledger."""
+    if kind is not str:
+        if not isinstance(value, int) or isinstance(value, bool):
+            return None
+        return value if abs(value) < (_LATEST if name == "at" else _LARGEST) else None
     if isinstance(value, list):  # tried: written out here, off the workers' path
         value = ",".join(str(Attempt(channel, key, "", 0, said, took)) for channel, key, said, took in value)
-    if isinstance(value, bool) or not isinstance(value, kind):
+    if not isinstance(value, str):
         return None
-    if isinstance(value, str):
-        text = value[: _LONGEST.get(name, _LONGEST_NAME)].encode("utf-8", "replace").decode()  # lone surrogates
-        return "".join(c if c.isprintable() else "?" for c in text)
-    return value if abs(value) < (_LATEST if name == "at" else _LARGEST) else None
+    text = value[: _LONGEST.get(name, _LONGEST_NAME)]
+    if text.isprintable():  # all but always; lone surrogates, which have no UTF-8, are not
+        return text
+    return "".join(c if c.isprintable() else "?" for c in text)

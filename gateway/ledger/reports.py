@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
 
-from gateway.ledger.books import day_of
 from gateway.ledger.entries import WORKER_LOST
+from gateway.store.clock import day_of, micros
 from gateway.store.database import Store
 from gateway.store.tables import TOKENS, calls, days
 
@@ -126,11 +126,6 @@ def own(store: Store, key: str, now: datetime) -> dict[str, Any]:
     models = consumption(store, Question(("model",), Span(month), only))
     this_month = {name: sum(row[name] for row in models) for name in SUMS}
     return {"key": key, "today": this_day, "month": this_month, "models": models}
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since 1970, exactly."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def tail(store: Store, since: int, seen: set[str], only: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ Keys (all begin with the prefix, whose braces keep them on one node of a cluster
     board, ends          hash: name -> notice; sorted set: name -> its end
     generation           of the board
     had:NAME             end of a claim, and who has it
+    clock                hash: `ahead`, by how much the state's time is ahead of Redis's, and the `latest`
 
 What a worker took is written down under a number of the worker's own. So a wish that is sent again,
 because its answer was lost, is carried out once, and one whose fate is unknown can be undone.
@@ -26,7 +27,7 @@ _PARTS = gcd(BUCKETS, SECOND)
 # Numbers in Lua are doubles: what is below must stay under 2**53, and be written out in full.
 SCRIPT = (
     f"""
-local BUCKETS, TIMES, PARTS = {BUCKETS}, {BUCKETS // _PARTS}, {SECOND // _PARTS}
+local BUCKETS, TIMES, PARTS, SECOND = {BUCKETS}, {BUCKETS // _PARTS}, {SECOND // _PARTS}, {SECOND}
 local DAY, LONG = 86400000, 40 * 86400000
 """
     + r"""
@@ -39,6 +40,17 @@ if not now then
 end
 
 local function int(number) return string.format('%.0f', number) end
+
+-- The state's time does not go back. When Redis's does, it goes on from where it was: else what was
+-- counted, claimed and posted, and dead workers, would stay until the clock is as late again.
+local clock = call('HMGET', base .. 'clock', 'ahead', 'latest')
+local ahead, latest = tonumber(clock[1] or 0), tonumber(clock[2] or 0)
+ahead = math.max(ahead, latest - now)
+now = now + ahead
+if now >= latest + SECOND or ahead ~= tonumber(clock[1] or 0) then
+    call('HSET', base .. 'clock', 'ahead', int(ahead), 'latest', int(now))
+    call('PEXPIRE', base .. 'clock', LONG)
+end
 
 -- life
 

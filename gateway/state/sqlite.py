@@ -186,6 +186,8 @@ class SqliteState:
     def _connect(self) -> None:
         database = sqlite3.connect(self._path, isolation_level=None, timeout=0, check_same_thread=False)
         try:
+            # A transaction changes a few bytes in each of some pages, which are copied and summed up whole.
+            database.execute("PRAGMA page_size = 1024")
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = OFF")
             if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":

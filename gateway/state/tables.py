@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS board (name TEXT PRIMARY KEY, text TEXT, until INTEGE
 CREATE TABLE IF NOT EXISTS had (name TEXT PRIMARY KEY, until INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS generation (number INTEGER, file INTEGER);
 INSERT INTO generation SELECT 0, random() WHERE NOT EXISTS (SELECT * FROM generation);
+CREATE TABLE IF NOT EXISTS clock (ahead INTEGER, latest INTEGER);
+INSERT INTO clock SELECT 0, 0 WHERE NOT EXISTS (SELECT * FROM clock);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -81,14 +83,16 @@ class Tables:
         self._alive = int(alive * SECOND)
         self._held = held
         self._places: dict[str, str] = {}  # where the sweep has come to, by table
+        self._ahead = 0  # microseconds by which the state's time is ahead of the machine's
         self._file = self._execute("SELECT file FROM generation").fetchone()[0]
         self.begin(0)
 
     # --- a transaction -----------------------------------------------------------------------------
 
     def begin(self, now: int) -> None:
-        """A transaction begins at *now* (microseconds since 1970)."""
-        self.now = now
+        """A transaction begins when the machine's clock says *now* (microseconds since 1970)."""
+        self._told = now
+        self.now = now + self._ahead
         self._meters: dict[tuple[str, int], _Meter] = {}
         self._purses: dict[str, _Meter] = {}
         self._others: dict[str, int] = {}
@@ -105,7 +109,8 @@ class Tables:
         if self._mine:
             mine, worker = self._mine.items(), self._worker
             self._execute_many(_SAVE_SLOTS, [(plain(name), worker, taken) for name, taken in mine if taken])
-            self._execute_many(_NO_SLOTS, [(plain(name), worker) for name, taken in mine if not taken])
+            if gone := [(plain(name), worker) for name, taken in mine if not taken]:
+                self._execute_many(_NO_SLOTS, gone)
 
     def done(self) -> None:
         """The transaction was committed."""
@@ -204,18 +209,10 @@ class Tables:
             name = f"{plain(claim.name)}/{seconds}"
             meter = _Meter(name, self._execute(_METER, (name,)).fetchone())
             self._meters[claim.name, seconds] = meter
-            newest = bucket_at(self.now, seconds)
-            if meter.bucket > newest + 1:
-                self._begin_anew(meter, newest)
-            if meter.oldest < newest - BUCKETS:
-                self._sweep(meter, newest - BUCKETS)
+            oldest = bucket_at(self.now, seconds) - BUCKETS
+            if meter.oldest < oldest:
+                self._sweep(meter, oldest)
         return meter
-
-    def _begin_anew(self, meter: _Meter, newest: int) -> None:
-        """The clock was put back: what counts would count until it is as late again. So it is as if
-        all of it had come now, and is over one window later."""
-        self._execute("DELETE FROM buckets WHERE name = ?", (meter.name,))
-        meter.oldest, meter.bucket, meter.amount, meter.changed = newest - BUCKETS, newest, meter.total, True
 
     def _sweep(self, meter: _Meter, oldest: int) -> None:
         if meter.total:
@@ -306,6 +303,7 @@ class Tables:
 
     def live(self) -> None:
         """This worker lives; those that are known no longer to, lose their slots."""
+        self._look_at_the_clock()
         execute = self._execute
         if execute("SELECT 1 FROM workers WHERE worker = ?", (self._worker,)).fetchone() is None:
             # New, or given up by the others: what it still has counts again.
@@ -315,6 +313,14 @@ class Tables:
         for (dead,) in execute("DELETE FROM workers WHERE until <= ? RETURNING worker", (self.now,)).fetchall():
             execute("DELETE FROM slots WHERE worker = ?", (dead,))
         self._forget()
+
+    def _look_at_the_clock(self) -> None:
+        """The state's time does not go back. When the machine's does, it goes on from where it was: else
+        what was counted, claimed and posted, and dead workers, would stay until the clock is as late again."""
+        ahead, latest = self._execute("SELECT ahead, latest FROM clock").fetchone()
+        self._ahead = max(ahead, latest - self._told)
+        self.now = self._told + self._ahead
+        self._execute("UPDATE clock SET ahead = ?, latest = ?", (self._ahead, self.now))
 
     def _forget(self) -> None:
         """Go on a little through all names, and take out those whose time is over."""

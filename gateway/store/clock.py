@@ -17,3 +17,8 @@ def micros(moment: datetime) -> int:
 
 def moment(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
+
+
+def day_of(micros: int) -> str:
+    """``2026-11-21``"""
+    return moment(micros).strftime("%Y-%m-%d")

@@ -12,9 +12,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import exc
@@ -43,6 +43,7 @@ _POSTGRES = {
 }
 # What can be mended by waiting, or by an administrator; anything else is a mistake of ours.
 _AWAY = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
+T = TypeVar("T")
 _FORMS = "expected sqlite:///path or postgresql+psycopg://user:password@host/name"
 
 
@@ -84,8 +85,8 @@ def _sqlite(path: Path) -> Engine:
 
     @sqlalchemy.event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
@@ -131,9 +132,17 @@ class Store:
         with self.bare() as connection:
             yield connection
 
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """What *work* gives, done in a transaction that writes. Whoever finds that another was quicker
+        than its own look around begins anew, and then sees what the other did."""
+        with contextlib.suppress(exc.IntegrityError), self.begin() as connection:
+            return work(connection)
+        with self.begin() as connection:
+            return work(connection)
+
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection to read with. On PostgreSQL each statement sees the newest by itself."""
+        """A connection to read with. Each statement sees the newest by itself."""
         self._prepare()
         with self._guarded(), self._reading.begin() as connection:
             yield connection

@@ -2,7 +2,9 @@
 by the same checker."""
 
 import dataclasses
+import json
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.checker import Checker
@@ -12,7 +14,7 @@ from gateway.config.settings import KeySettings, TeamSettings
 from gateway.store.clock import moment
 
 # What of a key's or a team's settings has no column of its own.
-_COLUMNS = ("name", "key", "sha256", "owner", "team", "expires", "line")
+_COLUMNS = ("name", "key", "sha256", "certificates", "owner", "team", "expires", "line")
 KEY_MEMBERS = tuple(field.name for field in dataclasses.fields(KeySettings) if field.name not in _COLUMNS)
 TEAM_MEMBERS = ("limits", "budget")
 
@@ -43,6 +45,11 @@ def checked(kind: type, document: Any, what: str) -> Any:
     complaints.lines = [line.replace(f"{what}:1: ", f"{what}: ", 1) for line in complaints.lines]
     complaints.raise_any()
     return settings
+
+
+def written(document: Mapping[str, Any]) -> str:
+    """As the store keeps it: the same settings are the same text."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def plain(node: Node) -> Any:

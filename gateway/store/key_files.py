@@ -90,6 +90,8 @@ def _complaint(entry: KeyEntry) -> str:
         return "expected a name without spaces, of at most 128 characters"
     if bool(entry.key) == bool(entry.sha256):
         return "give either 'key' or 'sha256'"
+    if entry.certificates:
+        return "only a key of the configuration has 'certificates'"
     secret = entry.key.reveal() if entry.key else ""
     if secret and len(secret) < _SHORTEST:
         return f"a secret has at least {_SHORTEST} characters; a shorter one could be guessed"

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, u
 
 from gateway.errors import ConfigError
 from gateway.store import changes, clock
-from gateway.store.documents import read_key
+from gateway.store.documents import read_key, written
 from gateway.store.tables import calls, keys, secrets, teams
 from gateway.store.teams import StoredTeam
 
@@ -112,7 +112,7 @@ class Wanted:
 
     def columns(self) -> dict[str, Any]:
         return {
-            "owner": self.owner, "team": self.team, "settings": _written(self.document), "note": self.note,
+            "owner": self.owner, "team": self.team, "settings": written(self.document), "note": self.note,
             "expires": self.expires,
         }  # fmt: skip
 
@@ -160,13 +160,7 @@ class Keys:
     def create(self, wanted: Wanted) -> None:
         """Raises KeyRefused when there is a key of that name, ConfigError when the settings are wrong."""
         wanted.check()
-        with self._store.begin() as connection:
-            existing = _row(connection, wanted.name)
-            if existing is not None:
-                what = "was revoked; take another name" if existing.revoked else "exists; `rotate` changes its secret"
-                raise KeyRefused([f"the key {wanted.name!r} {what}"])
-            insert_keys(connection, [wanted])
-            changes.note(connection, "key", [wanted.name])
+        self._store.change(lambda connection: _create(connection, wanted))
 
     def change(self, name: str, members: Mapping[str, Any]) -> None:
         """Set *members* (of the settings; or owner, team, note, expires); None takes one away. Raises
@@ -206,6 +200,15 @@ class Keys:
             return bool(ended)
 
 
+def _create(connection: Connection, wanted: Wanted) -> None:
+    existing = _row(connection, wanted.name)
+    if existing is not None:
+        what = "was revoked; take another name" if existing.revoked else "exists; `rotate` changes its secret"
+        raise KeyRefused([f"the key {wanted.name!r} {what}"])
+    insert_keys(connection, [wanted])
+    changes.note(connection, "key", [wanted.name])
+
+
 def insert_keys(connection: Connection, wanted: Sequence[Wanted]) -> None:
     """In a transaction of the caller's, who also notes the change."""
     now = clock.now()
@@ -235,7 +238,3 @@ def _stored(row: Any, held: tuple[SecretState, ...] = (), used: int | None = Non
         row.name, row.owner, row.team, json.loads(row.settings), row.note, row.created, row.expires, row.revoked,
         held, used,
     )  # fmt: skip
-
-
-def _written(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))

@@ -7,18 +7,27 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData,
 
 metadata = MetaData()
 
+
+def _texts(*names: str) -> list[Column]:
+    return [Column(name, Text, nullable=False) for name in names]
+
+
+def _numbers(*names: str) -> list[Column]:
+    return [Column(name, BigInteger, nullable=False) for name in names]
+
+
+def _if_known(*names: str) -> list[Column]:
+    return [Column(name, BigInteger) for name in names]
+
+
 # The key's rights stand in `settings`, as JSON of the same form as one of `keys:` in gateway.yaml, and
 # are read by the same checker; what is searched for has columns.
 keys = Table(
     "keys", metadata,
     Column("name", Text, primary_key=True),
-    Column("owner", Text, nullable=False),
-    Column("team", Text, nullable=False),
-    Column("settings", Text, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    Column("expires", BigInteger),
-    Column("revoked", BigInteger),
+    *_texts("owner", "team", "settings", "note"),
+    *_numbers("created"),
+    *_if_known("expires", "revoked"),
     Index("keys_by_team", "team"),
     Index("keys_by_owner", "owner"),
 )  # fmt: skip
@@ -28,18 +37,17 @@ secrets = Table(
     "secrets", metadata,
     Column("digest", Text, primary_key=True),
     Column("key", Text, ForeignKey("keys.name"), nullable=False),
-    Column("prefix", Text, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    Column("until", BigInteger),
+    *_texts("prefix"),
+    *_numbers("created"),
+    *_if_known("until"),
     Index("secrets_by_key", "key"),
 )  # fmt: skip
 
 teams = Table(
     "teams", metadata,
     Column("name", Text, primary_key=True),
-    Column("settings", Text, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("created", BigInteger, nullable=False),
+    *_texts("settings", "note"),
+    *_numbers("created"),
 )  # fmt: skip
 
 # What was changed, for the workers, which look at it all the time. Numbers have no gaps and become
@@ -47,19 +55,17 @@ teams = Table(
 changes = Table(
     "changes", metadata,
     Column("number", BigInteger, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),  # key, team, all
-    Column("name", Text, nullable=False),
+    *_numbers("at"),
+    *_texts("kind", "name"),  # kinds are key, team, all
 )  # fmt: skip
 
-newest_change = Table("newest_change", metadata, Column("number", BigInteger, nullable=False))
+newest_change = Table("newest_change", metadata, *_numbers("number"))
 
 schema_version = Table(
     "schema_version", metadata,
     Column("version", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("release", Text, nullable=False),
+    *_texts("name", "release"),
+    *_numbers("at"),
 )  # fmt: skip
 
 # Tokens by kind, as in gateway.usage.
@@ -70,53 +76,27 @@ TOKENS = (
 calls = Table(
     "calls", metadata,
     Column("id", Text, primary_key=True),
-    Column("request_id", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("key", Text, nullable=False),
-    Column("team", Text, nullable=False),
-    Column("channel", Text, nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("public_model", Text, nullable=False),
-    Column("upstream_model", Text, nullable=False),
-    Column("dialect", Text, nullable=False),
-    Column("operation", Text, nullable=False),
+    *_texts("request_id"),
+    *_numbers("at"),
+    *_texts(
+        "key", "team", "channel", "provider", "public_model", "upstream_model", "dialect", "operation", "outcome",
+        "error", "tried", "source", "machine", "worker",
+    ),
     Column("status", Integer, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("error", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("tried", Text, nullable=False),
-    *(Column(name, BigInteger) for name in (*TOKENS, "images", "seconds")),  # NULL: not known
-    Column("source", Text, nullable=False),
-    Column("cost", BigInteger),  # NULL: not known
-    Column("queued", BigInteger, nullable=False),
-    Column("first_event", BigInteger),
-    Column("total", BigInteger, nullable=False),
-    Column("bytes_out", BigInteger, nullable=False),
-    Column("machine", Text, nullable=False),
-    Column("worker", Text, nullable=False),
+    *_if_known(*TOKENS, "images", "seconds", "cost", "first_event"),
+    *_numbers("queued", "total", "bytes_out"),
     Index("calls_by_time", "at"),
     Index("calls_by_key", "key", "at"),
     Index("calls_by_model", "public_model", "at"),
 )  # fmt: skip
 
 # Sums of `calls`, kept in the transaction that writes those: reports over millions of rows read these.
+# A `day` is 2026-11-21 (UTC); `unmetered` and `unpriced` are calls whose tokens, whose cost is not known.
+_DAYS_OF = ("day", "key", "team", "channel", "provider", "public_model", "dialect", "outcome")
 days = Table(
     "days", metadata,
-    Column("day", Text, primary_key=True),  # 2026-11-21, UTC
-    Column("key", Text, primary_key=True),
-    Column("team", Text, primary_key=True),
-    Column("channel", Text, primary_key=True),
-    Column("provider", Text, primary_key=True),
-    Column("public_model", Text, primary_key=True),
-    Column("dialect", Text, primary_key=True),
-    Column("outcome", Text, primary_key=True),
-    Column("calls", BigInteger, nullable=False),
-    Column("attempts", BigInteger, nullable=False),
-    *(Column(name, BigInteger, nullable=False) for name in TOKENS),
-    Column("unmetered", BigInteger, nullable=False),  # calls whose tokens are not known
-    Column("cost", BigInteger, nullable=False),
-    Column("unpriced", BigInteger, nullable=False),  # calls whose cost is not known
-    Column("total", BigInteger, nullable=False),
-    Column("bytes_out", BigInteger, nullable=False),
-    Index("days_by_key", "key", "day"),
+    *(Column(name, Text, primary_key=True) for name in _DAYS_OF),
+    *_numbers("calls", "attempts", *TOKENS, "unmetered", "cost", "unpriced", "total", "bytes_out"),
+    Index("days_by_key_and_model", "key", "public_model"),  # so that the usual report needs no sorting
 )  # fmt: skip

@@ -1,29 +1,21 @@
-"""Clients that sign in elsewhere: JSON Web Tokens of one OpenID Connect issuer, beside client keys.
-
-Its public keys come from the issuer itself (discovery), one URL or a file. They are fetched again every
-hour, and when a token names one that is not known, but no more than once in ten seconds.
-"""
+"""Clients that sign in elsewhere: JSON Web Tokens of one OpenID Connect issuer, beside client keys."""
 
 import hashlib
-import json
-import logging
 import ssl
-import threading
 import time
-import urllib.request
 from collections import OrderedDict
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from gateway import (
     Budget,
     Forbidden,
-    GatewayError,
     KeySettings,
     Limits,
     Principal,
     Unauthorized,
+    direct_opener,
     hookimpl,
+    issuer,
     option,
 )
 
@@ -32,20 +24,12 @@ try:
 except ImportError:
     raise ImportError("it needs an extra: pip install 'llm-gateway[jwt]'") from None
 
-log = logging.getLogger("gateway.jwt")
-
 # Public-key algorithms only: a shared secret would let the gateway, and whoever reads its file, make tokens.
 _ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
 _LOOK = 0.4  # seconds between two looks at changes of the store's teams
-_REFRESH = 3600.0  # seconds between two fetches
-_AGAIN = 10.0  # least seconds between two tries
-_STALE = 86400.0  # seconds for which the keys are good while the issuer is away
-_TIMEOUT = 5.0
-_LARGEST = 1 << 20  # bytes of a document
 _CACHED = 10_000  # tokens that a worker keeps in mind
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +73,6 @@ class Options:
     proxy: str = option("http proxy on the way to the issuer", "")
 
 
-class IssuerAway(GatewayError):
-    """No token can be checked: the issuer's keys are not known."""
-
-    status = 503
-    code = "issuer_unavailable"
-
-
 class Plugin:
     def __init__(self, options):
         self._options = options
@@ -103,6 +80,7 @@ class Plugin:
         self._directory = None
         self._issuer = None
         self._stops = []
+        self._keys = OrderedDict()  # (edition, id, algorithm) -> what PyJWT takes
         self._tokens = OrderedDict()  # digest of a token -> (its end, edition of what it was checked with, Principal)
         self._principals = OrderedDict()
 
@@ -114,7 +92,7 @@ class Plugin:
                       for name in options.algorithms if name not in _ALGORITHMS]  # fmt: skip
         for name in ("issuer", "jwks_url"):
             address = getattr(options, name)
-            if address and not _is_trustworthy(address):
+            if address and not issuer.is_trustworthy(address):
                 complaints.append(f"{name}: expected an https address (http on this machine only), found {address!r}")
         if not options.audience:
             complaints.append("audience: without one, tokens for anybody would be taken")
@@ -122,7 +100,11 @@ class Plugin:
 
     @hookimpl
     def begin(self, services):
-        self._issuer = Issuer(self._options, services)
+        options = self._options
+        context = ssl.create_default_context(cafile=str(services.path(options.ca)) if options.ca else None)
+        opener = direct_opener(context, options.proxy)
+        file = services.path(options.jwks) if options.jwks else None
+        self._issuer = issuer.Issuer(options.issuer, opener, options.jwks_url, file)
         self._stops.append(services.every(60, self._issuer.refresh, "jwt"))
         if services.store is not None:
             self._directory = services.store.directory(self._teams)
@@ -160,7 +142,7 @@ class Plugin:
             if header.get("alg") not in options.algorithms:
                 raise Unauthorized("this token is signed in a way that is not taken", code="invalid_token")
             return jwt.decode(
-                token, self._issuer.key(header.get("kid"), header["alg"]), algorithms=[header["alg"]],
+                token, self._key(header.get("kid"), header["alg"]), algorithms=[header["alg"]],
                 audience=options.audience, issuer=options.issuer, leeway=options.leeway,
                 options={"require": ["exp", "iss", "aud"]},
             )  # fmt: skip
@@ -174,6 +156,18 @@ class Plugin:
             raise Unauthorized("this token is somebody else's", code="wrong_issuer") from None
         except (jwt.PyJWTError, ValueError, TypeError):
             raise Unauthorized("this token is not valid", code="invalid_token") from None
+
+    def _key(self, kid, algorithm):
+        """The key that a token names. Raises Unauthorized, IssuerAway."""
+        jwk = self._issuer.key(kid)
+        name = self._issuer.edition, kid, algorithm
+        made = self._keys.get(name)
+        if made is None:
+            if jwk.get("alg", algorithm) != algorithm:
+                raise Unauthorized("this token is signed in a way that is not its key's", code="invalid_token")
+            made = jwt.PyJWK(jwk, algorithm=algorithm)
+            _keep(self._keys, name, made)
+        return made
 
     def _principal(self, claims):
         """Raises Forbidden when a claim that is needed is missing, or no grant fits."""
@@ -226,104 +220,6 @@ class Plugin:
         return team
 
 
-class Issuer:
-    """The issuer's public keys. ``edition`` changes with them."""
-
-    def __init__(self, options, services):
-        self.edition = 0
-        self._options = options
-        self._file = services.path(options.jwks) if options.jwks else None
-        self._keys = {}  # kid -> its JSON Web Key
-        self._made = {}  # (kid, algorithm) -> what PyJWT takes
-        self._fetched = self._tried = float("-inf")
-        self._fetching = threading.Lock()
-        self._opener = _opener(options, services)
-
-    def key(self, kid, algorithm):
-        """The key that a token names. Raises Unauthorized, IssuerAway."""
-        if kid not in self._keys and not (kid is None and len(self._keys) == 1):
-            self._fetch()
-        if not self._keys or time.monotonic() - self._fetched > _STALE:
-            raise IssuerAway("the issuer of tokens cannot be asked for its keys now", retry_after=_AGAIN)
-        if kid is None and len(self._keys) == 1:
-            kid = next(iter(self._keys))
-        jwk = self._keys.get(kid)
-        if jwk is None:
-            raise Unauthorized("the issuer does not have this token's key", code="unknown_signing_key")
-        made = self._made.get((kid, algorithm))
-        if made is None:
-            if jwk.get("alg", algorithm) != algorithm:
-                raise Unauthorized("this token is signed in a way that is not its key's", code="invalid_token")
-            made = self._made[kid, algorithm] = jwt.PyJWK(jwk, algorithm=algorithm)
-        return made
-
-    def refresh(self):
-        """Fetch the keys if it is time to; to be called every now and then."""
-        if not self._keys or time.monotonic() - self._fetched > _REFRESH:
-            self._fetch()
-
-    def _fetch(self):
-        """Once in a while only, whoever wants it. What goes wrong leaves the keys as they are."""
-        with self._fetching:
-            now = time.monotonic()
-            if now - self._tried < _AGAIN:
-                return
-            self._tried = now
-            try:
-                found = self._documents()
-            except (OSError, ValueError) as error:
-                log.error("the keys of %s cannot be fetched: %s", self._options.issuer, error)
-                return
-            self._fetched = now
-            if found != self._keys:
-                self._keys, self._made, self.edition = found, {}, self.edition + 1
-
-    def _documents(self):
-        if self._file:
-            return _usable(json.loads(self._file.read_text(encoding="utf-8")))
-        options, url = self._options, self._options.jwks_url
-        if not url:
-            told = self._get(f"{options.issuer.rstrip('/')}/.well-known/openid-configuration")
-            url = str(told.get("jwks_uri"))
-            if told.get("issuer") != options.issuer:
-                raise ValueError(f"the discovery document is about {told.get('issuer')!r}")
-            if urlsplit(url)[:2] != urlsplit(options.issuer)[:2]:
-                raise ValueError(f"its keys are on another host, {url!r}; if that is right, say so with `jwks_url`")
-        return _usable(self._get(url))
-
-    def _get(self, url):
-        request = urllib.request.Request(url, headers={"Accept": "application/json"})
-        with self._opener.open(request, timeout=_TIMEOUT) as answer:
-            found = json.loads(answer.read(_LARGEST))
-        if not isinstance(found, dict):
-            raise ValueError(f"{url} holds no JSON object")
-        return found
-
-
-def _opener(options, services):
-    """Without redirects: what is fetched comes from where the operator said."""
-
-    class Stay(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_):
-            return None
-
-    context = ssl.create_default_context(cafile=str(services.path(options.ca)) if options.ca else None)
-    proxies = {"http": options.proxy, "https": options.proxy} if options.proxy else {}
-    handlers = [urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context), Stay]
-    return urllib.request.build_opener(*handlers)
-
-
-def _usable(document):
-    """The public keys to sign with, by their ids."""
-    keys = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(keys, list):
-        raise ValueError("there are no `keys` in it")
-    return {
-        key.get("kid"): key for key in keys
-        if isinstance(key, dict) and key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig"
-    }  # fmt: skip
-
-
 def _claim(claims, path):
     if path in claims:  # names such as https://corp.example/groups hold dots
         return claims[path]
@@ -346,8 +242,3 @@ def _keep(memory, key, value):
     memory[key] = value
     while len(memory) > _CACHED:
         memory.popitem(last=False)
-
-
-def _is_trustworthy(address):
-    parts = urlsplit(address)
-    return bool(parts.hostname) and (parts.scheme == "https" or parts.scheme == "http" and parts.hostname in _LOOPBACK)

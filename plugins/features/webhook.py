@@ -1,8 +1,10 @@
-"""Tells an address how calls ended: as JSON, in batches, signed, off the client's path."""
+"""Tells an address how calls ended, and which budgets come to their end: as JSON, in batches, signed, off the
+client's path."""
 
 import logging
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from gateway import Secret, hookimpl, option, policies
 
@@ -10,7 +12,7 @@ log = logging.getLogger("gateway.webhook")
 
 _OUTCOMES = ("complete", "truncated", "client_closed", "refused", "failed")
 _NAME = "webhook"
-_EVENTS = (*_OUTCOMES, "attempt_failed", "would_refuse")
+_EVENTS = (*_OUTCOMES, "attempt_failed", "would_refuse", "budget")
 _LAST_WORDS = 2.0  # seconds for what is left when the worker ends
 
 
@@ -20,7 +22,7 @@ class Options:
     key: Secret | None = option("signs each post (Standard Webhooks; whsec_... or any text)", None)
     events: list[str] = option(
         "what to tell of: how a call ended (complete, truncated, client_closed, refused, failed), attempt_failed, "
-        "would_refuse", ["failed", "refused", "truncated"],
+        "would_refuse, budget (50, 80 or 100 % of one are spent)", ["failed", "refused", "truncated", "budget"],
     )  # fmt: skip
     codes: list[str] = option("only calls that ended with one of these error codes; none given: all", [])
     every: policies.Seconds = option("seconds between two posts", policies.Seconds(1))
@@ -53,6 +55,7 @@ class Plugin:
     @hookimpl
     def begin(self, services):
         options = self._options
+        services.watch_warnings(self._warned)
         if options.mode == "observe":
             return
         key = policies.webhook_key(options.key.reveal() if options.key else "")
@@ -97,9 +100,17 @@ class Plugin:
             "event": event, "call": call.id, "at": at, "key": principal.name, "team": principal.team,
             "dialect": call.dialect, "operation": call.operation, "model": call.model,
         } | facts  # fmt: skip
+        self._put(said, f"{event} {call.id} {facts['code']}")
+
+    def _warned(self, document):
+        if document["event"] in self._options.events:
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self._put({"event": document["event"], "at": at} | document, document["text"])
+
+    def _put(self, said, text):
         if self._outbox is None:
             if self._options.mode == "observe":
-                log.info("would tell: %s %s %s", event, call.id, facts["code"])
+                log.info("would tell: %s", text)
             return
         self._outbox.put(said)
         if self._ended:

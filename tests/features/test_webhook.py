@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 from model_replies import reply_of
@@ -111,14 +112,52 @@ def test_what_would_be_refused_is_told(serving, channels, ask, receiver):
     assert receiver.events(1)[0]["code"] == "residency"
 
 
+BUDGET = """
+state: memory://
+keys: [{name: alice, key: key-CANARY-a, budget: {tokens: 100, per: day}}]
+"""
+SPENT = reply_of("chat", "ok") | {"usage": {"prompt_tokens": 60, "completion_tokens": 23, "total_tokens": 83}}
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_a_budget_that_comes_to_its_end_is_told_of(mode, serving, channels, ask, receiver, caplog):
+    caplog.set_level(logging.INFO)
+    client = serving(f"[{{webhook: {{url: '{receiver.url}', every: 0.05, mode: {mode}}}}}]", BUDGET)
+    channels.say("chat", SPENT)
+    assert ask(client, headers={"X-Api-Key": "key-CANARY-a"}).status_code == 200
+    if mode == "observe":
+        until(lambda: "would tell: budget of 100 tokens a day of key 'alice'" in caplog.text)
+        assert receiver.posts == []
+        return
+    (told,) = receiver.events(1)
+    assert (told["event"], told["scope"], told["percent"], told["spent"]) == ("budget", "key:alice", 80, 83)
+    assert (told["measure"], told["unit"], told["budget"], told["per"]) == ("tokens", "tokens", 100, "day")
+    assert "80% spent" in told["text"]
+    assert told["at"] < datetime.fromtimestamp(told["resets"], UTC).isoformat()
+
+
+def test_whoever_wants_no_budgets_is_not_told_of_them(serving, channels, ask, receiver, caplog):
+    client = serving(f"[{{webhook: {{url: '{receiver.url}', every: 0.05, events: [complete]}}}}]", BUDGET)
+    channels.say("chat", SPENT)
+    ask(client, headers={"X-Api-Key": "key-CANARY-a"})
+    until(lambda: "80% spent" in caplog.text)
+    ask(client, headers={"X-Api-Key": "key-CANARY-a"})
+    ask(client, headers={"X-Api-Key": "key-CANARY-a"}, model="nosuch")
+    assert [event["event"] for event in receiver.events(1)] == ["complete"]
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_an_address_that_does_not_answer_is_in_nobodys_way(serving, channels, ask, caplog):
     client = serving("[{webhook: {url: 'http://127.0.0.1:9/CANARY-path', every: 0.05, events: [complete]}}]")
     channels.say("chat", reply_of("chat", "ok"))
     assert ask(client).status_code == 200
-    deadline = time.monotonic() + 5
-    while "not delivered on try 1" not in caplog.text:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: "not delivered on try 1" in caplog.text)
     assert "CANARY" not in caplog.text
 
 

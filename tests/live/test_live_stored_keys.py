@@ -3,13 +3,12 @@
 import hashlib
 import select
 import signal
-import threading
 import time
 
 import pytest
 from click.testing import CliRunner
 from live_cases import asking
-from live_client import Client
+from live_client import Client, Crowd
 from live_servers import CLIENT_KEY, Gateway, end, until
 from state_servers import PASSWORD, Postgres
 
@@ -30,7 +29,8 @@ channels: [{{name: echo, provider: echo}}]
 
 
 KINDS = ("sqlite", "postgres")
-GRACE = 3
+GRACE = 5
+AT_ONCE = 1.0  # seconds after which a change holds everywhere: two looks of 0.4 s, and the rest for a look itself
 on_postgres = pytest.mark.parametrize("served", ["postgres"], indirect=True)
 on_both = pytest.mark.parametrize("served", KINDS, indirect=True)
 
@@ -88,37 +88,29 @@ def ask(served, secret, path=PATH):
     return client.status, document.get("error", {}).get("code")
 
 
-def everywhere(served, secret, expected, seconds=1.0):
-    """Waits until all workers say so, which may take a second."""
-    until(lambda: all(ask(served, secret) == expected for _ in range(8)), f"{expected} everywhere", seconds + 1)
+def everywhere(served, secret, expected):
+    """Waits until all workers say so."""
+    until(lambda: all(ask(served, secret) == expected for _ in range(8)), f"{expected} everywhere")
 
 
-class Load:
-    """Calls with one key, from many clients at once: ``seen`` are (when it was sent, its status)."""
+class Load(Crowd):
+    """Calls with one key, from many clients at once: ``seen`` are (when it was sent, its status), ``slowest``
+    is the longest that one took."""
 
     def __init__(self, served, secret, clients=8):
+        super().__init__(clients)
         self._port, self._secret = served.gateway.port, secret
         self.seen = []
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._call) for _ in range(clients)]
+        self.slowest = 0.0
 
-    def _call(self):
+    def _ask(self, number):
         with Client(self._port) as client:
             while not self._over.is_set():
                 began = time.monotonic()
                 client.post(PATH, BODY, x_api_key=self._secret).head().rest()
                 self.seen.append((began, client.status))
+                self.slowest = max(self.slowest, time.monotonic() - began)
                 time.sleep(0.002)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @on_both
@@ -134,15 +126,17 @@ def test_a_key_is_made_changed_rotated_and_revoked_while_it_serves(served):
     run(keys, "set", "alice", "--unset", "models")
     everywhere(served, secret, (200, None))
 
-    newer = run(keys, "rotate", "alice", "--overlap", "2s")
-    everywhere(served, newer, (200, None))
+    second = run(keys, "rotate", "alice", "--overlap", "1h")
+    everywhere(served, second, (200, None))
     assert ask(served, secret) == (200, None)
-    until(lambda: ask(served, secret) == (401, "expired_api_key"), "the end of the overlap")
-    assert ask(served, newer) == (200, None)
+    newer = run(keys, "rotate", "alice", "--overlap", "2s")
+    for old in (secret, second):
+        until(lambda: ask(served, old) == (401, "expired_api_key"), "the end of the overlap")  # noqa: B023
+    everywhere(served, newer, (200, None))
 
     run(keys, "set", "alice", "--expires", "1s")
-    until(lambda: ask(served, newer) == (401, "expired_api_key"), "the key's end", 4)
-    for text in (secret, newer, hashlib.sha256(secret.encode()).hexdigest(), PASSWORD):
+    until(lambda: ask(served, newer) == (401, "expired_api_key"), "the key's end")
+    for text in (secret, second, newer, hashlib.sha256(secret.encode()).hexdigest(), PASSWORD):
         assert text not in served.gateway.log()
 
 
@@ -153,9 +147,10 @@ def test_a_revoked_key_has_no_success_a_second_later(served):
         until(lambda: len(load.seen) > 100 and {status for _, status in load.seen} == {200}, "a running load")
         served.run(keys, "revoke", "revoked")
         ended = time.monotonic()
-        until(lambda: time.monotonic() > ended + 1.5, "some more calls")
-    late = [status for began, status in load.seen if began > ended + 1]
-    assert len(late) > 20
+        # On a machine that has too much to do, a worker's looks are as late as its calls.
+        until(lambda: time.monotonic() > ended + AT_ONCE + 0.5 + load.slowest, "some more calls")
+    late = [status for began, status in load.seen if began > ended + AT_ONCE + load.slowest]
+    assert late
     assert set(late) == {401}
     assert ask(served, revoked) == (401, "revoked_api_key")
     assert {status for _, status in other.seen} == {200}
@@ -205,16 +200,21 @@ def test_a_database_may_be_empty_at_the_start_and_silent_later(tmp_path, postgre
 @on_postgres
 def test_known_keys_outlive_the_database_for_the_grace(served, postgres):
     secret = served.run(keys, "create", "outliving")
+    for _ in range(5):  # on a machine that has too much to do, the grace may be over before anybody can ask
+        everywhere(served, secret, (200, None))
+        began = time.monotonic()
+        postgres.stop()
+        try:
+            known, unknown = ask(served, secret), ask(served, "gw-never-seen")
+            told = time.monotonic() - began < GRACE - AT_ONCE
+            assert unknown == (503, "store_unavailable")
+            assert known == (200, None) or not told
+            everywhere(served, secret, (503, "store_unavailable"))
+            assert ask(served, CLIENT_KEY) == (200, None)
+        finally:
+            postgres.start()
+        if told:
+            break
+    assert told, "too slow to tell"
     everywhere(served, secret, (200, None))
-    began = time.monotonic()
-    postgres.stop()
-    try:
-        known, unknown = ask(served, secret), ask(served, "gw-never-seen")
-        assert time.monotonic() - began < GRACE, "too slow to tell"
-        assert (known, unknown) == ((200, None), (503, "store_unavailable"))
-        everywhere(served, secret, (503, "store_unavailable"), GRACE + 2)
-        assert ask(served, CLIENT_KEY) == (200, None)
-    finally:
-        postgres.start()
-    everywhere(served, secret, (200, None), 5)
     assert PASSWORD not in served.gateway.log()

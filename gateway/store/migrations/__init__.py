@@ -9,10 +9,10 @@ from sqlalchemy import Connection, inspect, select
 
 from gateway import __version__
 from gateway.store import StoreAway
-from gateway.store.migrations import m0001_first
+from gateway.store.migrations import m0001_first, m0002_usual_report
 from gateway.store.tables import metadata, schema_version
 
-STEPS = (m0001_first,)
+STEPS = (m0001_first, m0002_usual_report)
 NEWEST = len(STEPS)
 _LOCK = 4_715_219_001  # PostgreSQL's advisory lock: any number that nobody else uses
 
