@@ -11,14 +11,14 @@ from string import Template
 
 from benchmarks import wrk
 from benchmarks.measures import _CHAT, _HEADERS, _body
-from benchmarks.servers import HERE, KEY, WORKERS, _await, _free_ports, _process, _tool
+from benchmarks.servers import HERE, KEY, WORKERS, Server, _await, _free_ports, _process, _tool
 
 _CONNECTIONS = 32
 
 
 @contextlib.contextmanager
-def gateways(configurations: dict[str, str]) -> Iterator[dict[str, int]]:
-    """name -> port of a gateway for each YAML, all in front of one static upstream (``$static`` in the
+def servers(configurations: dict[str, str]) -> Iterator[dict[str, Server]]:
+    """name -> a gateway for each YAML, all in front of one static upstream (``$static`` in the
     YAML is its port, ``$folder`` a folder of the gateway's own, ``$key`` the client's key)."""
     names = ["static", "mock", "nginx_whole", "nginx_streams", "litellm", "gateway", *configurations]
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
@@ -30,6 +30,7 @@ def gateways(configurations: dict[str, str]) -> Iterator[dict[str, int]]:
         static = [_tool("nginx"), "-p", str(folder), "-c", str(folder / "static.conf")]
         process = stack.enter_context(_process(folder, "static", static, {}))
         _await(ports["static"], process, folder / "static.log")
+        started = {}
         for name, yaml in configurations.items():
             own = folder / name
             own.mkdir()
@@ -38,7 +39,15 @@ def gateways(configurations: dict[str, str]) -> Iterator[dict[str, int]]:
             serve += ["--bind", f"127.0.0.1:{ports[name]}", "--workers", str(WORKERS), "--graceful-timeout", "1"]
             process = stack.enter_context(_process(own, "gateway", serve, dict(os.environ)))
             _await(ports[name], process, own / "gateway.log")
-        yield {name: ports[name] for name in configurations}
+            started[name] = Server(name, ports[name], ports[name], process.pid)
+        yield started
+
+
+@contextlib.contextmanager
+def gateways(configurations: dict[str, str]) -> Iterator[dict[str, int]]:
+    """The same, but only their ports."""
+    with servers(configurations) as started:
+        yield {name: server.whole for name, server in started.items()}
 
 
 def in_turns(ports: dict[str, int], rounds: int, seconds: int) -> dict[str, dict[str, float]]:

@@ -17,11 +17,12 @@ from gateway.decoding import ENDINGS, EVENTS, DecodedBody, EndDecoder
 from gateway.departures import Watch
 from gateway.dialects.registry import FACES
 from gateway.domain import COMPACT, GENERATE, Call, Candidate, UpstreamReply, UpstreamRequest
-from gateway.errors import ChannelAnswered, ChannelFailed, ChannelUnreachable, ClientGone, Fault
+from gateway.errors import ChannelAnswered, ChannelFailed, ChannelTimeout, ChannelUnreachable, ClientGone, Fault
 from gateway.headers import Headers
 from gateway.include_usage import usage_edits
 from gateway.interpreter import Interpreter, interpreter_for
 from gateway.patience import Patience
+from gateway.plugin_filter import PluginFilter
 from gateway.plugin_manager import Plugin, ask
 from gateway.transport import Answer, Pending, Transport
 from gateway.upstream_body import Silence
@@ -84,7 +85,7 @@ class Try:
                 ready.dropped = self._dropped
                 ready.withholds = self._withholds
                 return ready
-            except BaseException:
+            except BaseException:  # also when whoever drives this closes it
                 answer.body.close()
                 raise
         except ChannelFailed as error:
@@ -108,7 +109,8 @@ class Try:
         self._dropped = [*(self._interpreter.dropped if self._interpreter else ()), *request.dropped]
         again = request.copy() if self._refreshes() else None
         answer = yield from self._exchange(transport, request, patience, watch, False)
-        if answer.status == 401 and again is not None:
+        # AWS says 403 of credentials that ran out, which only those of a machine do.
+        if again is not None and (answer.status == 401 or (answer.status == 403 and self._key is None)):
             answer.body.close()
             answer = yield from self._exchange(transport, again, patience, watch, True)
         return answer
@@ -134,7 +136,11 @@ class Try:
         if not signed and self._key is not None:
             authorize(channel, self.candidate.dialect, self._key, request)
         self._signs += tuple(set(request.headers.values()) - before)
-        answer = transport.send(channel, request, patience.left(), watch)
+        try:
+            answer = transport.send(channel, request, patience.left(), watch, patience.ends_in())
+        except ChannelTimeout:
+            patience.check()  # it may be the call's time that is used up, not the channel's
+            raise
         if isinstance(answer, Pending):
             answer = yield from self._wait(answer, patience)
         return answer
@@ -147,7 +153,7 @@ class Try:
                 answer = pending.wait(patience.left())
                 if answer is not None:
                     return answer
-        except BaseException:
+        except BaseException:  # also when whoever drives this closes it
             pending.close()
             raise
 
@@ -240,7 +246,7 @@ class Try:
         if "decode_stream" in self._hooks:
             decoder = ask(self._plugin, "decode_stream", call=self.call, channel=channel, media_type=media_type)
         if decoder is not None:
-            answer.body = DecodedBody(answer.body, decoder, self._plugin)
+            answer.body = DecodedBody(answer.body, PluginFilter(self._plugin, decoder, "decode_stream"))
             media_type = getattr(decoder, "media_type", EVENTS)
             kept = [pair for pair in answer.headers if pair[0].lower() not in ("content-type", "content-length")]
             answer.headers = [("content-type", media_type), *kept]

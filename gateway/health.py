@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from gateway import json_text
 from gateway.config.kinds import Secret
 from gateway.config.settings import Health as HealthSettings
+from gateway.domain import Channel
 from gateway.state import State, StateAway
 
 log = logging.getLogger("gateway.health")
@@ -70,6 +71,7 @@ class Health:
         self._clock = clock
         self._rests: dict[str, Rest] = {}
         self._generation = -1
+        self._told = True  # whether the others know what this worker found out
 
     def look(self) -> None:
         """Read the board, if anything changed there."""
@@ -120,6 +122,13 @@ class Health:
         """Whether *name* may be tried, or probed if that is still to be claimed (``may_try``)."""
         return not self.left(name)
 
+    def awake(self, channel: Channel) -> bool:
+        """Whether *channel* rests neither itself nor with all of its keys."""
+        if self.all_well:
+            return True
+        keys = [resting_name(channel.name, key) for key in channel.keys]
+        return self.due(channel.name) and (not keys or any(map(self.due, keys)))
+
     def untold(self, name: str) -> None:
         """A call on *name* ended without having found out how it is: if it was the probe, another may be."""
         before = self.rest(name)
@@ -169,10 +178,7 @@ class Health:
     def wake(self, name: str) -> None:
         """Forget whatever stood against *name*."""
         self._rests.pop(name, None)
-        try:
-            self._state().post(f"rest:{name}", "", 0)
-        except StateAway as error:
-            log.warning("%s", error)
+        self._tell(name, "", 0)
 
     def names(self) -> list[str]:
         """Everything there is a notice about."""
@@ -184,7 +190,13 @@ class Health:
             log.warning("%s rests for %.1f s: %s (%s)", name, rest.until - self._clock(), rest.why, rest.said)
         self._rests[name] = rest
         seconds = max(rest.until - self._clock(), 0.0) + _KEPT
+        self._tell(name, json_text.write(asdict(rest)).decode(), seconds)
+
+    def _tell(self, name: str, text: str, seconds: float) -> None:
         try:
-            self._state().post(f"rest:{name}", json_text.write(asdict(rest)).decode(), seconds)
+            self._state().post(f"rest:{name}", text, seconds)
+            self._told = True
         except StateAway as error:
-            log.warning("%s", error)
+            if self._told:  # said once, not for each failure until it is back
+                log.warning("channels' failures are this worker's own knowledge for now: %s", error)
+            self._told = False

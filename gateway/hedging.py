@@ -85,7 +85,7 @@ def race(first: Runner, patience: Patience, after: float, second: Callable[[], R
                     next(runner.run)
                 except StopIteration as done:
                     return done.value
-                except Exception as failure:
+                except Exception as failure:  # whatever it is, the other may still answer
                     error = failure if runner is first else error
                     running.remove(runner)
             if running and time.monotonic() >= begin_at:
@@ -94,8 +94,9 @@ def race(first: Runner, patience: Patience, after: float, second: Callable[[], R
                 running += [other] if other is not None else []
             if len(running) > 1 or time.monotonic() >= patience.until:
                 yield
+        assert error is not None
+        raise error
     finally:
         for runner in running:
             runner.close()
-    assert error is not None
-    raise error
+        error = None  # it holds this frame

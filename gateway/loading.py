@@ -192,7 +192,7 @@ def _register(plugin: Plugin, known: dict[str, Provider], owners: dict[str, Plug
         plugin.hooks["register_providers"](register=register)
     except ConfigError:
         raise
-    except Exception as error:
+    except Exception as error:  # another's code may raise anything
         log.exception("plugin %s failed in register_providers", plugin.source.name)
         raise ConfigError([f"plugin {plugin.source.name!r} failed in register_providers: {error!r}"]) from None
 
@@ -254,7 +254,8 @@ def _bound(settings: ChannelSettings, provider: Provider, keys: tuple[Secret, ..
         provider = replace(provider, dialects=dialects, paths=paths)
     own = settings.body if settings.body != BodyEdits() else None
     rules = ChannelRules(provider.rules, own, names) if provider.rules is not None or own else None
-    egress = origins(base_url, fill(list(provider.egress), names), settings.options)
+    places = provider.egress if keys else provider.egress + provider.keyless_egress
+    egress = origins(base_url, fill(list(places), names), settings.options)
     return Channel(settings.name, provider, base_url, keys, settings.models, settings, options, rules, egress)
 
 

@@ -31,6 +31,11 @@ class Patience:
         self._first_event = now + timeouts.first_event
         self.total = now + timeouts.total
 
+    def ends_in(self) -> float:
+        """Seconds until the attempt or the whole call has used up its time, at least a millisecond: for what
+        cannot be interrupted to ask the caller."""
+        return max(min(self.total, self._deadline) - time.monotonic(), 0.001)
+
     def left(self) -> float:
         """Seconds until somebody's patience ends, at least a millisecond."""
         return max(min(self.until, self._first_event, self.total, self._deadline) - time.monotonic(), 0.001)

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from gateway.config import without_garbage
 from gateway.errors import ConfigError
 from gateway.health import BY_HAND, resting_name
 from gateway.last_good import LastGood
@@ -40,7 +41,8 @@ class Current:
             self.gateway = load(path, text)
 
     def _load(self, services: Services | None = None) -> Gateway:
-        gateway = _loaded(self.path, services)
+        with without_garbage():
+            gateway = load(self.path, services=services)
         self._last_good.write(gateway.text)
         for warning in gateway.warnings:
             log.warning("%s", warning)
@@ -67,13 +69,18 @@ class Current:
             return True
 
     def begin(self) -> None:
-        """This worker begins to serve: plugins may open what they need. Further calls do nothing."""
+        """This worker begins to serve: plugins may open what they need. Further calls do nothing, but
+        wait until it has begun. Raises ConfigError for a state that can never be opened."""
         if self.services is not None:
             return
-        self.services = self.gateway.services
-        gc.freeze()  # a large configuration is nothing to be looked through while streams wait
-        self.services.begin()
-        _begun(self.gateway, self.services)
+        with self._reloading:
+            if self.services is not None:
+                return
+            services = self.gateway.services
+            gc.freeze()  # a large configuration is nothing to be looked through while streams wait
+            services.begin()
+            _begun(self.gateway, services)
+            self.services = services
         atexit.register(self.end)
 
     def end(self) -> None:
@@ -96,18 +103,6 @@ class Current:
                 self.reload()
 
 
-def _loaded(path: Path, services: Services | None) -> Gateway:
-    """Without the garbage collector, which of 100,000 keys finds nothing: it would look at each of the
-    objects made so far again and again (a quarter of the time)."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        return load(path, services=services)
-    finally:
-        if running:
-            gc.enable()
-
-
 def _forget_changed(old: Gateway, fresh: Gateway) -> None:
     """A channel that leads elsewhere now has a clean record, and so have its keys; but what rests by
     hand does so on. All workers do this; once would do."""
@@ -128,6 +123,8 @@ def _forget_changed(old: Gateway, fresh: Gateway) -> None:
 def _begun(gateway: Gateway, services: Services) -> None:
     """Tells the plugins, and has their hooks watched by those that asked for it."""
     services.hook_observers.clear()
+    services.event_observers.clear()
+    services.warning_observers.clear()
     _tell_all(gateway, "begin", services=services)
     shown = bool(gateway.settings.store) or any(key and key.show_timing for key in gateway.settings.keys)
     own = [observer for observer, wanted in ((add_up, shown), (trace, traced())) if wanted]

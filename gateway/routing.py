@@ -1,23 +1,27 @@
 """Call -> Route: which channels can serve it, in which order, and why. Pure: chance and time come
 in as arguments, so a decision can be made again from the call's id alone."""
 
-import fnmatch
-import hashlib
-import math
-import re
+import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from gateway.catalogue import Catalogue
 from gateway.domain import COMPACT, GENERATE, Candidate, Channel, LeftOut, Route
+from gateway.drawing import FEW, Tier, by_lot
 from gateway.errors import BadRequest, Forbidden, NotFound
 from gateway.wishes import NO_WISHES, Wishes
 
-Rank = Callable[[Candidate], float]
+Rank = Callable[[Candidate], Any]
+Awake = Callable[[Channel], bool]
 
 _DISABLED = "disabled"
 _KEYS_TAGS = "lacks what this key is bound to by its tags"
 # What a channel that lacks it can be made to do by a translated generate.
 _TRANSLATABLE = frozenset({GENERATE, COMPACT})
+_MOST_KEPT = 200_000  # channels, in all that was found for models once
+_LONGEST_NAME = 200  # of a model for which that is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,72 +36,86 @@ class Wanted:
     wishes: Wishes = NO_WISHES
     tags: tuple[str, ...] = ()
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the client has a say in who serves it."""
+        return bool(self.channel) or self.wishes is not NO_WISHES
+
+
+def _anybody(_: Channel) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Who can serve calls of one kind, as configured: the higher priority first. Of a call it does not hang on
+    more than what it is asked for by, so it is found once for many of them."""
+
+    tiers: tuple[Tier, ...]
+    left_out: tuple[LeftOut, ...]
+    ranked: bool  # by priority
+    drawn: bool  # chance decides inside one priority
+
+    @functools.cached_property
+    def size(self) -> int:
+        return sum(len(tier.candidates) for tier in self.tiers)
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, list[Candidate]]:
+        """By their channels' and providers' names, in lower case."""
+        found: dict[str, list[Candidate]] = {}
+        for item in itertools.chain.from_iterable(tier.candidates for tier in self.tiers):
+            for name in {item.channel.name.lower(), item.channel.provider.name.lower()}:
+                found.setdefault(name, []).append(item)
+        return found
+
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        """All that mean one of them, or of those that are left out."""
+        others = (name for out in self.left_out for name in (out.channel.name, out.channel.provider.name))
+        return frozenset(self.by_name).union(name.lower() for name in others)
+
 
 class Router:
-    """The channels of one configuration, indexed by the models they serve."""
+    """Makes the routes of one configuration."""
 
     def __init__(self, channels: Iterable[Channel], routes: Mapping[str, Iterable[str]] | None = None):
-        self._channels = list(channels)
-        self._by_name = {channel.name: channel for channel in self._channels}
-        self._routes = {public: tuple(entries) for public, entries in (routes or {}).items()}
-        self._exact: dict[str, list[tuple[Channel, str]]] = {}
-        self._globs: list[tuple[re.Pattern, Channel]] = []
-        for channel in self._channels:
-            for public, upstream in channel.models:
-                if "*" in public or "?" in public:
-                    self._globs.append((re.compile(fnmatch.translate(public)), channel))
-                else:
-                    self._exact.setdefault(public, []).append((channel, upstream or public))
+        self._catalogue = Catalogue(channels, routes)
+        self._fields: dict[tuple[str, str, str, tuple[str, ...]], _Field] = {}
+        self._kept = 0  # channels that these hold
 
-    def route(self, wanted: Wanted, seed: str, rank: Rank | None = None) -> Route:
+    def route(self, wanted: Wanted, seed: str, rank: Rank | None = None, awake: Awake = _anybody) -> Route:
         """The route of a call. Inside one priority the smaller *rank* goes first, and *seed* decides
-        the draw among equals.
+        the draw among equals. Of very many that could serve it, some are drawn: enough that are *awake*.
 
         Raises NotFound for a model that no channel has, Forbidden when the key's tags leave none of
         them, BadRequest when those that have it speak neither the dialect nor the operation, or are
         not what the client wishes. A route may come out empty of candidates.
         """
-        route = self.consider(wanted, seed, rank)
+        route = self.consider(wanted, seed, rank, awake)
         if not route.candidates:
             _refuse(wanted, route.left_out)
         return route
 
-    def consider(self, wanted: Wanted, seed: str, rank: Rank | None = None) -> Route:
+    def consider(self, wanted: Wanted, seed: str, rank: Rank | None = None, awake: Awake = _anybody) -> Route:
         """The same without judging: who could serve the call, and why the others not."""
-        route, wishes = self._of_model(wanted, seed, rank), wanted.wishes
+        route, wishes = self._of_model(wanted, seed, rank, awake), wanted.wishes
         if wishes is NO_WISHES:
             return route
         for model in wishes.models:
-            further = self._of_model(replace(wanted, model=model), seed, rank)
+            further = self._of_model(replace(wanted, model=model), seed, rank, awake)
             there = {(item.channel.name, item.model) for item in route.candidates}
             for item in further.candidates:
                 if (item.channel.name, item.model) not in there:
                     reason = f"{item.reason}; falls back to {model!r}"
                     route.candidates.append(replace(item, reason=reason))
-            route.left_out += [replace(item, model=model) for item in further.left_out]
+            route.left_out.extend(replace(item, model=model) for item in further.left_out)
+            route.not_drawn += further.not_drawn
         if not wishes.allow_fallbacks:
-            route.left_out += [LeftOut(c.channel, "the client allows no fallbacks") for c in route.candidates[1:]]
+            others = route.candidates[1:]
+            route.left_out.extend(LeftOut(item.channel, "the client allows no fallbacks") for item in others)
             del route.candidates[1:]
         return route
-
-    def _of_model(self, wanted: Wanted, seed: str, rank: Rank | None) -> Route:
-        listed, wishes = self._listed(wanted.model), wanted.wishes
-        ours = _names(listed) if wishes.only or wishes.order else frozenset()
-        left_out, fit = [], []
-        for channel, model, reason in listed:
-            why_not = _why_not(channel, wanted, ours)
-            if why_not:
-                left_out.append(LeftOut(channel, why_not))
-            elif channel.offers(wanted.dialect, wanted.operation):
-                fit.append(Candidate(channel, model, reason, wanted.dialect))
-            else:
-                dialect = channel.nearest_dialect(wanted.dialect)
-                fit.append(Candidate(channel, model, reason, dialect, translated=True))
-        if len(fit) > 1 and wanted.model not in self._routes:
-            fit = _ordered(fit, bool(wanted.model), seed, rank)
-        if wishes.order:
-            fit = _as_wished(fit, wishes, ours)
-        return Route(fit, left_out)
 
     def model_names(self, tags: Iterable[str] = ()) -> list[str]:
         """Every model that can be named: routes and the exact names of enabled channels, sorted; with
@@ -105,65 +123,124 @@ class Router:
         bound = set(tags)
         names = {
             name
-            for name, pairs in self._exact.items()
-            if any(c.settings.enabled and bound <= set(c.settings.tags) for c, _ in pairs)
+            for name, channels in self._catalogue.exact_names()
+            if any(channel.settings.enabled and bound <= set(channel.settings.tags) for channel in channels)
         }
-        return sorted(names | {name for name in self._routes if self.has(name, tags)})
+        return sorted(names | {name for name in self._catalogue.routes if self.has(name, tags)})
 
     def offers(self, wanted: Wanted) -> bool:
         """Whether any enabled channel that has the model takes the operation itself."""
-        return any(not _why_not(channel, wanted) for channel, _, _ in self._listed(wanted.model))
+        field = self._field(wanted)
+        found = itertools.chain.from_iterable(tier.candidates for tier in field.tiers)
+        return any(not _unwanted(item.channel, wanted, field) for item in found)
 
     def has(self, model: str, tags: Iterable[str] = ()) -> bool:
         bound = set(tags)
-        return any(bound <= set(channel.settings.tags) for channel, _, _ in self._listed(model))
+        return any(bound <= set(channel.settings.tags) for channel, _, _ in self._catalogue.listed(model))
 
-    def _listed(self, model: str) -> list[tuple[Channel, str, str]]:
-        """(channel, model there, why) for each channel that has *model*, each channel once."""
-        if not model:
-            return [(channel, "", "the operation names no model") for channel in self._channels]
-        if model in self._routes:
-            return self._of_route(model)
-        vendor, slash, rest = model.partition("/")
-        if not slash:
-            return _once(self._plain(model))
-        # A vendor prefix selects the vendor; aggregators list the prefixed name itself.
-        whole = [(channel, upstream, "lists the model") for channel, upstream in self._exact.get(model, ())]
-        of_vendor = [
-            (channel, upstream, f"is {vendor}'s and has the model")
-            for channel, upstream, _ in self._plain(rest)
-            if channel.provider.name == vendor
-        ]
-        return _once(whole + of_vendor) or _once(self._plain(model))
+    def _of_model(self, wanted: Wanted, seed: str, rank: Rank | None, awake: Awake) -> Route:
+        field = self._field(wanted)
+        if field.size > FEW:
+            return _some_of(field, wanted, seed, rank, awake)
+        route = Route([], field.left_out)
+        for tier in field.tiers:
+            fit = tier.candidates
+            if wanted.chooses:
+                why_not = [(item, _unwanted(item.channel, wanted, field)) for item in fit]
+                route.left_out.extend(LeftOut(item.channel, why) for item, why in why_not if why)
+                fit = [item for item, why in why_not if not why]
+            if field.drawn:
+                fit = by_lot(fit, seed) if rank is None else sorted(by_lot(fit, seed), key=rank)
+            route.candidates += fit
+        if wanted.wishes.order:
+            route.candidates = _as_wished(route.candidates, wanted.wishes, field.names)
+        return route
 
-    def _plain(self, model: str) -> list[tuple[Channel, str, str]]:
-        exact = [(channel, upstream, "lists the model") for channel, upstream in self._exact.get(model, ())]
-        globs = [(channel, model, "has a matching pattern") for glob, channel in self._globs if glob.match(model)]
-        return exact + globs
+    def _field(self, wanted: Wanted) -> _Field:
+        kind = wanted.model, wanted.dialect, wanted.operation, wanted.tags
+        field = self._fields.get(kind)
+        if field is None:
+            field = self._new_field(wanted)
+            channels = field.size + len(field.left_out)
+            if channels and len(wanted.model) <= _LONGEST_NAME:  # clients may name what they like
+                if self._kept + channels > _MOST_KEPT:
+                    self._fields, self._kept = {}, 0
+                self._fields[kind] = field
+                self._kept += channels
+        return field
 
-    def _of_route(self, public: str) -> list[tuple[Channel, str, str]]:
-        entries = [entry.partition("/") for entry in self._routes[public]]
-        return [(self._by_name[name], model, f"entry of route {public!r}") for name, _, model in entries]
+    def _new_field(self, wanted: Wanted) -> _Field:
+        left_out, fit = [], []
+        for channel, model, reason in self._catalogue.listed(wanted.model):
+            why_not = _why_not(channel, wanted)
+            if why_not:
+                left_out.append(LeftOut(channel, why_not))
+                continue
+            own = channel.offers(wanted.dialect, wanted.operation)
+            dialect = wanted.dialect if own else channel.nearest_dialect(wanted.dialect)
+            fit.append(Candidate(channel, model, reason, dialect, translated=not own))
+        # A route's entries stand in their order; files and batches must find their own account again.
+        ranked = wanted.model not in self._catalogue.routes
+        tiers = _by_priority(fit) if ranked else (Tier(fit),)
+        return _Field(tiers, tuple(left_out), ranked, drawn=ranked and bool(wanted.model))
 
 
-def _once(found: list[tuple[Channel, str, str]]) -> list[tuple[Channel, str, str]]:
-    return list({item[0].name: item for item in reversed(found)}.values())[::-1]
+def _some_of(field: _Field, wanted: Wanted, seed: str, rank: Rank | None, awake: Awake) -> Route:
+    """A route through a field of very many: no call tries more than some of them."""
+    route = Route([], field.left_out)
+    found = 0
+    for tier in _tiers(field, wanted):
+        fit = []
+        for item in tier.drawn(seed) if field.drawn else tier.candidates:
+            why_not = _unwanted(item.channel, wanted, field) if wanted.chooses else ""
+            if why_not:
+                route.left_out.append(LeftOut(item.channel, why_not))
+                continue
+            fit.append(item)
+            found += awake(item.channel)
+            if found == FEW:
+                break
+        route.candidates += fit if rank is None else sorted(fit, key=rank)
+        if found == FEW:
+            break
+    if wanted.wishes.order:
+        there = {id(item) for item in route.candidates}
+        named = (item for name in wanted.wishes.order for item in field.by_name.get(name, ())[:FEW])
+        route.candidates += [c for c in named if id(c) not in there and not _unwanted(c.channel, wanted, field)]
+        route.candidates = _as_wished(route.candidates, wanted.wishes, field.names)
+    route.not_drawn = field.size - len(route.candidates)
+    return route
 
 
-def _names(listed: Iterable[tuple[Channel, str, str]]) -> frozenset[str]:
-    return frozenset(name.lower() for channel, _, _ in listed for name in (channel.name, channel.provider.name))
+def _tiers(field: _Field, wanted: Wanted) -> Iterable[Tier]:
+    """Those that the client names, where it names all that it would have."""
+    names = {wanted.channel.lower()} if wanted.channel else set(wanted.wishes.only)
+    if not names or not field.ranked or not names <= field.names:
+        return field.tiers
+    return _by_priority({id(item): item for name in names for item in field.by_name.get(name, ())}.values())
 
 
-def _why_not(channel: Channel, wanted: Wanted, ours: frozenset[str] = frozenset()) -> str:
+def _by_priority(candidates: Iterable[Candidate]) -> tuple[Tier, ...]:
+    tiers: dict[int, list[Candidate]] = {}
+    for item in candidates:
+        tiers.setdefault(item.channel.settings.priority, []).append(item)
+    return tuple(Tier(tiers[priority]) for priority in sorted(tiers, reverse=True))
+
+
+def _why_not(channel: Channel, wanted: Wanted) -> str:
+    """What keeps *channel*, as it is configured, from calls of this kind."""
     if not channel.offers(wanted.dialect, wanted.operation) and wanted.operation not in _TRANSLATABLE:
         return f"does not offer {wanted.operation} in {wanted.dialect}"
     if wanted.tags and not set(wanted.tags) <= set(channel.settings.tags):
         return _KEYS_TAGS
-    if not channel.settings.enabled:
-        return _DISABLED
+    return "" if channel.settings.enabled else _DISABLED
+
+
+def _unwanted(channel: Channel, wanted: Wanted, field: _Field) -> str:
+    """Why the client does not want *channel*; empty if it does."""
     if wanted.channel and channel.name != wanted.channel:
         return f"the client asked for channel {wanted.channel!r}"
-    return "" if wanted.wishes is NO_WISHES else wanted.wishes.refuse(channel, ours)
+    return "" if wanted.wishes is NO_WISHES else wanted.wishes.refuse(channel, field.names)
 
 
 def _refuse(wanted: Wanted, left_out: list[LeftOut]) -> None:
@@ -193,39 +270,3 @@ def _as_wished(candidates: list[Candidate], wishes: Wishes, ours: frozenset[str]
         else item
         for place, item in placed
     ]
-
-
-def _ordered(candidates: list[Candidate], draw: bool, seed: str, rank: Rank | None) -> list[Candidate]:
-    """By priority, and inside one priority by *rank* and a weighted draw without replacement (or, for
-    calls without a model, as configured: files and batches must find their own account again)."""
-    tiers: dict[int, list[Candidate]] = {}
-    for candidate in candidates:
-        tiers.setdefault(candidate.channel.settings.priority, []).append(candidate)
-    ordered: list[Candidate] = []
-    for priority in sorted(tiers, reverse=True):
-        tier = tiers[priority]
-        if draw and len(tier) > 1:
-            tier.sort(key=lambda candidate: _lot(seed, candidate.channel.name, candidate.channel.settings.weight))
-            if rank is not None:
-                tier.sort(key=rank)
-        ordered += tier
-    return ordered
-
-
-def _lot(seed: str, name: str, weight: float) -> float:
-    """What *name* draws: sorting by -log(u)/w is a weighted draw without replacement (Efraimidis and
-    Spirakis 2006). As u hangs on seed and name alone, the same seed prefers the same channel whoever
-    else takes part, in every worker: rendezvous hashing, which keeps a conversation where it was."""
-    if not weight:
-        return math.inf
-    digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
-    return -math.log((int.from_bytes(digest) + 1) / 2**64) / weight
-
-
-def drawn_keys(channel: Channel, seed: str) -> list[int]:
-    """The positions of the channel's keys in the order of trying: a weighted draw, so that all of an
-    account's keys share the work. ``[0]`` for a channel without any."""
-    if len(channel.keys) < 2:
-        return [0]
-    weights = [getattr(key, "weight", 1) for key in channel.keys]
-    return sorted(range(len(weights)), key=lambda i: _lot(seed, f"{channel.name}#{i}", weights[i]))

@@ -16,7 +16,7 @@ _STALE = 60.0  # seconds after which a channel that was not asked is worth askin
 # Where clients name their conversation, beside members of the body.
 _SESSION_HEADERS = ("session_id", "session-id", "x-session-id", "conversation_id", "x-conversation-id")
 
-Rank = Callable[[Candidate], float]
+Rank = Callable[[Candidate], Any]  # anything that can be compared
 
 
 class Bearings:
@@ -54,8 +54,16 @@ class Bearings:
         return mean if self._clock() - at <= _STALE else 0.0
 
 
-def rank_by(strategy: str, bearings: Bearings, prices: Any) -> Rank | None:
-    """The smaller, the earlier; None for chance alone. *prices* may be None."""
+def rank_by(strategy: str, bearings: Bearings, prices: Any, longest: float | None = None) -> Rank | None:
+    """The smaller, the earlier; None for chance alone. *prices* may be None. Whose first event takes more
+    than *longest* seconds comes behind all others."""
+    rank = _rank_by(strategy, bearings, prices)
+    if longest is None:
+        return rank
+    return lambda candidate: (bearings.first_event(candidate.channel.name) > longest, rank(candidate) if rank else 0)
+
+
+def _rank_by(strategy: str, bearings: Bearings, prices: Any) -> Rank | None:
     if strategy == "least_busy":
         return lambda candidate: _load(candidate, bearings)
     if strategy == "fastest":
@@ -70,14 +78,21 @@ def _load(candidate: Candidate, bearings: Bearings) -> float:
 
 
 def _price(candidate: Candidate, prices: Any) -> float:
-    found = price_of(candidate, prices)
+    channel = candidate.channel
+    found = prices.per_token(channel.name, channel.provider.name, candidate.model, datetime.now(UTC))
     return float("inf") if found is None else found[0] + found[1]
 
 
-def price_of(candidate: Candidate, prices: Any) -> tuple[int, int] | None:
-    """Micro-USD per million tokens of input and of output; None where no price is known."""
+def too_dear(candidate: Candidate, prices: Any, most: tuple[float, float, float, float]) -> str:
+    """Why *candidate* is not what a client wishes that would pay *most* (Wishes.max_price); empty if it is."""
     channel = candidate.channel
-    return prices.per_token(channel.name, channel.provider.name, candidate.model, datetime.now(UTC))
+    found = prices.find(channel.name, channel.provider.name, candidate.model, datetime.now(UTC))
+    if found is None:
+        return "its price is not known, and the client set provider.max_price"
+    asked = (found.price.input, found.price.output, found.price.request, found.price.image)
+    if any(price is not None and price > wished for price, wished in zip(asked, most, strict=True)):
+        return "dearer than the client's provider.max_price"
+    return ""
 
 
 def conversation(call: Call) -> str:

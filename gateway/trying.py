@@ -59,6 +59,12 @@ class Trying:
     def run(self) -> Trial:
         """Yields whenever the caller's patience is over; returns the Ready answer. Raises the last
         channel's failure, or why none could be tried."""
+        try:
+            return (yield from self._tries())
+        finally:
+            self._last = None  # a raised error holds the frames that it came through, and they hold this
+
+    def _tries(self) -> Trial:
         most = self._gateway.settings.routing.retries + 1
         while self._tried < most and not (self._last is not None and self._patience.past_deadline()):
             turn = yield from self._next()
@@ -72,10 +78,10 @@ class Trying:
                     break
                 yield from self._step_down(turn)
         assert self._last is not None
-        candidate, error = self._last
+        candidate = self._last[0]
         # Whoever looks at the error (for secrets in it, say) must look at the channel that it came from.
         self._account.channel, self._account.candidate = candidate.channel.name, candidate
-        raise error
+        raise self._last[1]
 
     # --- whose turn it is ------------------------------------------------------------------------
 
@@ -137,6 +143,7 @@ class Trying:
             return done.value
         finally:
             running.close()
+            beside.clear()  # each of them holds it
 
     def _runner(self, turn: Turn, beside: list[SharedWatch]) -> Runner:
         patience, watch = self._patience.again(), SharedWatch(self._account.watch, beside)
@@ -171,6 +178,7 @@ class Trying:
             return (yield from self._attempt(turn, patience, watch))
         except BadRequest as error:  # this channel cannot be told what the client said; another may
             self._last = self._last or (turn.candidate, error)
+            self._tried -= 1  # nobody was asked: it is none of the `retries`
             self._turns.drop(lambda candidate: candidate is turn.candidate)
             raise
         except ChannelFailed as error:
@@ -287,6 +295,9 @@ def _larger(candidate: Candidate, tried: Candidate) -> bool:
 
 
 def _nobody(busy: list[Busy], seconds: float) -> GatewayError:
+    away = next((each.away for each in busy if each.away is not None), None)
+    if away is not None:
+        return away
     reasons = "; ".join(dict.fromkeys(f"{each.candidate.channel.name}: {each.reason}" for each in busy[:5]))
     if any(each.limited for each in busy):
         return ChannelsFull(f"every channel is at its limit ({reasons})", retry_after=seconds)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from gateway.config.settings import ChannelLimits
 from gateway.domain import Call, Candidate, Route
+from gateway.drawing import drawn_keys
 from gateway.health import FAILING, LIMITED, resting_name
 from gateway.loading import Gateway
 from gateway.room import Place, claims_on, estimated_tokens, take_place
-from gateway.routing import drawn_keys
-from gateway.state import Refusal, Slots
+from gateway.state import Refusal, Slots, StateAway
 
 _SOMEBODY_LEAVES = 0.02  # seconds after which a place among those under way may be free
+_STATE_BACK = 0.5  # seconds after which the shared state, when it is away, may be back
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Busy:
     seconds: float
     limited: bool = False  # by a limit, ours or the upstream's
     failing: bool = False
+    away: StateAway | None = None  # nobody can say whether there is room
 
 
 class Turns:
@@ -50,6 +52,8 @@ class Turns:
         self._call = call
         self._tokens = -1
         self.waiting = [(c, _distinct(c, drawn_keys(c.channel, call.id))) for c in _once(route.candidates)]
+        if call.upload is not None:
+            self.waiting = [(candidate, [call.upload.position]) for candidate, _ in self.waiting]
 
     def next(self, busy: list[Busy], but: str = "") -> Turn | None:
         """The next that can be tried now, of any channel *but* one; None, and *busy* filled with why,
@@ -76,7 +80,11 @@ class Turns:
             if not health.due(name):
                 busy.append(self._resting(candidate, position, name))
                 continue
-            found = self._room(turn, limits, key_limits)
+            try:
+                found = self._room(turn, limits, key_limits)
+            except StateAway as error:
+                busy.append(Busy(candidate, position, "nobody can say whether it has room", _STATE_BACK, away=error))
+                break
             if found is None:
                 at_rest = self._unproven(turn)
                 if at_rest is None:

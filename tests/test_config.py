@@ -224,3 +224,11 @@ def test_an_unknown_key_far_from_all_others_gets_the_known_ones():
 
 def test_the_shipped_file_is_good_and_warns_of_nothing():
     assert load(DEMO).warnings == ()
+
+
+def test_what_is_written_goes_before_what_is_merged_and_the_first_of_several_before_the_next():
+    text = "one: &one {a: 1, b: 1, c: 1}\ntwo: &two {c: 2, d: 2}\nall: {<<: [*one, *two], b: 3}\nagain: *one\n"
+    root = read_document(text, {}, Complaints("file.yaml"))
+    assert {name: node.value for name, node in root.value["all"].value.items()} == {"a": 1, "b": 3, "c": 1, "d": 2}
+    assert root.value["again"].line == 4
+    assert root.value["one"].line == 1

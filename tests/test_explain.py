@@ -76,7 +76,7 @@ REFUSED = [
     (("--model", "nosuch"), 404, "model_not_found", []),
     (("--model", "claude", "--operation", "rerank"), 400, "unsupported_operation", ["other"]),
     (("--model", "claude", "--header", "x-gateway-channel: main"), 400, "unsupported_operation", ["other"]),
-    (("--model", "gpt", "--header", "X-Gateway-Tags: mars"), 503, "no_channel", ["main", "other", "third", "off"]),
+    (("--model", "gpt", "--header", "X-Gateway-Tags: mars"), 503, "no_channel", ["off", "main", "other", "third"]),
 ]
 
 
@@ -92,12 +92,13 @@ def test_a_refusal_is_told_with_exit_code_1(words, status, code, left_out, expla
 
 
 def test_a_body_brings_its_model_and_its_wishes(explained):
-    body = {"model": "gpt", "provider": {"order": ["third"], "zdr": True}, "models": ["fast", "smart"]}
+    provider = {"order": ["third"], "preferred_min_throughput": 9}
+    body = {"model": "gpt", "provider": provider, "models": ["fast", "smart"]}
     document = explained("--key", "alice", "--body", "-", input=json.dumps(body).encode())
     assert names(document) == ["third", "main", "other", "main", "other"]
     assert [item["model"] for item in document["candidates"]] == ["gpt", "gpt", "gpt", "gpt-mini", "claude"]
     assert document["candidates"][0]["reason"] == "lists the model; number 1 in the client's order"
-    assert document["warning"] == "provider.zdr: without effect"
+    assert document["warning"] == "provider.preferred_min_throughput: without effect"
 
 
 def test_a_body_that_cannot_be_understood_is_a_usage_error(explain):

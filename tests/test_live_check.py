@@ -74,6 +74,7 @@ def test_json_has_a_step_for_each_word(run):
 @pytest.mark.parametrize("words, complaint", [
     (["--channel", "echo"], "--channel goes with --live"),
     (["--json"], "--json goes with --live"),
+    (["--keys"], "--keys goes with --live"),
     (["--live", "--channel", "ehco"], "no channel is called 'ehco', did you mean 'echo'?"),
     (["--live", "--channel", "zzz"], "there are: echo, other"),
     (["--live", "--timeout", "0"], "--timeout"),

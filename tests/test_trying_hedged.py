@@ -58,7 +58,7 @@ def test_a_probe_that_lost_leaves_its_place_to_another(two, sent):
 
 def test_when_both_fail_the_last_to_fail_is_told_with_its_channel(two, sent):
     client, plugin, _ = two({"one-0": 200, "two-0": 500})
-    plugin.script["one-0"] = "slow 500"
+    plugin.script["one-0"], plugin.seconds = "slow 500", 1.0
     answer = sent(client, PATH, ASKED, KEY)
     assert answer.status_code == 500
     assert answer.json["error"]["message"] == "told to by ***"

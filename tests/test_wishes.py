@@ -1,6 +1,7 @@
 """What a client wishes of routing. A new case is a line in a file of cases/wishes, or a new file there."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import yaml
 from gateway.domain import Call, Endpoint, Principal
 from gateway.errors import GatewayError
 from gateway.loading import load
+from gateway.reading_wishes import read_wishes
 from gateway.relay import check_models, route_of
-from gateway.wishes import NO_WISHES, read_wishes
+from gateway.strategies import Bearings, rank_by
+from gateway.wishes import NO_WISHES
 
 CASES = Path(__file__).parent / "cases" / "wishes"
 TABLES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(CASES.glob("*.yaml"))}
@@ -127,8 +130,8 @@ def test_an_aggregator_of_another_dialect_gets_the_object_too(client_of, network
 
 
 def test_a_warning_names_what_is_unknown_or_without_effect(asked):
-    answer, _ = asked({"model": "m", "provider": {"zdr": True, "x\r\ny": 1}, "models": ["nosuch"]})
-    told = "provider.zdr: without effect; provider.x??y: unknown; nosuch: no such model"
+    answer, _ = asked({"model": "m", "provider": {"preferred_min_throughput": 9, "x\r\ny": 1}, "models": ["nosuch"]})
+    told = "provider.preferred_min_throughput: without effect; provider.x??y: unknown; nosuch: no such model"
     assert answer.headers["x-gateway-warning"] == told
 
 
@@ -211,3 +214,53 @@ def test_the_log_line_has_the_attempts(client_of, network, sent, caplog):
     tried, refused = caplog.messages
     assert " tried=eu#0:ok/" in tried
     assert "tried=" not in refused
+
+
+# --- what only the channel's own words show -------------------------------------------------------------
+
+NARROW = """
+routing: {retries: 0}
+providers:
+  narrow: {dialects: [chat], base_url: https://narrow.test, auth: none, parameters: {dropped: [top_k]}}
+channels:
+  - {name: one, provider: narrow, models: [m], priority: 4}
+  - {name: two, provider: anthropic, key: k, models: [m], priority: 3, base_url: https://claude.test}
+  - {name: three, provider: openai, key: k, models: [m], priority: 2, base_url: https://plain.test}
+  - {name: four, provider: narrow, models: [n]}
+"""
+
+
+@pytest.fixture(name="narrow")
+def _narrow(client_of, network, sent):
+    """narrow(model, members) -> the answer to a call with these members."""
+    for host in ("narrow", "plain"):
+        network.post(f"https://{host}.test/v1/chat/completions", body=DOCUMENT, content_type="application/json")
+    client = client_of(NARROW)
+    return lambda model, **members: sent(client, "/v1/chat/completions", {"model": model, "messages": HI} | members)
+
+
+def test_whoever_wants_every_parameter_carried_gets_a_channel_that_does(narrow):
+    """One would drop top_k, two cannot say seed in its dialect: neither is asked, nor one of the `retries`."""
+    answer = narrow("m", top_k=5, seed=7, provider={"require_parameters": True})
+    assert (answer.status_code, answer.headers["x-gateway-channel"]) == (200, "three")
+    assert "x-gateway-dropped" not in answer.headers
+    assert narrow("m", top_k=5, seed=7).headers["x-gateway-channel"] == "one"
+
+
+def test_where_nobody_carries_them_all_the_call_is_refused(narrow, network):
+    answer = narrow("n", top_k=5, provider={"require_parameters": True})
+    assert (answer.status_code, answer.json["error"]["code"]) == (400, "not_translatable")
+    assert "top_k" in answer.json["error"]["message"]
+    assert not network.calls
+
+
+def test_who_takes_longer_than_the_client_likes_comes_later(gateways):
+    gateway = gateways["channels"]
+    case = {"body": {"provider": {"preferred_max_latency": 0.5}}}
+    flat = [replace(item, channel=replace(item.channel, settings=replace(item.channel.settings, priority=0)))
+            for item in routed(gateway, case)[1].candidates]  # fmt: skip
+    bearings = Bearings()
+    bearings.answered("a", 0.9)
+    bearings.answered("b", 0.1)
+    ordered = sorted(flat, key=rank_by("weighted", bearings, None, 0.5))
+    assert [item.channel.name for item in ordered] == ["b", "c", "D", "a"]

@@ -14,31 +14,32 @@ from gateway.domain import Channel
 from gateway.live_check.asking import Wish
 from gateway.live_check.findings import FAILED, Findings
 from gateway.live_check.running import checks_of, run
-from gateway.live_check.table import remarks, summary, table
+from gateway.live_check.table import remarks, summary, table, untried
 from gateway.live_check.tiny_calls import FEWEST_TOKENS
 from gateway.loading import Gateway, load
 
 
 @click.command("check")
 @config_option
-@click.option("--live", is_flag=True, help="Try each enabled channel with each of its keys, by one tiny streamed call.")
+@click.option("--live", is_flag=True, help="Try each enabled channel, by one tiny streamed call.")
 @click.option("--channel", "names", multiple=True, metavar="NAME", help="Only this one, even if disabled; may recur.")
+@click.option("--keys", "every_key", is_flag=True, help="Each key of a channel, not only its first.")
 @click.option("--model", default="", help="The model to try where it is served; else each channel's first.")
 @click.option("--whole", is_flag=True, help="Try a call that is not streamed, too.")
 @click.option("--max-tokens", "tokens", default=FEWEST_TOKENS, show_default=True, type=click.IntRange(FEWEST_TOKENS),
               help="Most that a call may be answered with; models that think may want more.")  # fmt: skip
-@click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for each key.")
+@click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for each check.")
 @click.option("--jobs", default=8, show_default=True, type=click.IntRange(1, 256), help="How many at once.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
 @click.pass_context
 def command(
-    ctx: click.Context, config: Path | None, live: bool, names: tuple[str, ...], model: str, whole: bool,
-    tokens: int, timeout: float, jobs: int, as_json: bool,
+    ctx: click.Context, config: Path | None, live: bool, names: tuple[str, ...], every_key: bool, model: str,
+    whole: bool, tokens: int, timeout: float, jobs: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Check a configuration: every complaint at once, with file and line. Exit code 2 if any.
 
     With --live, then try the channels for real: DNS, proxy, TLS, key, model, stream, usage. Exit code 1
-    if one fails. It costs one tiny call a key, two with --whole.
+    if one fails. It costs one tiny call a channel (with --keys, a key), two with --whole.
 
     Example: gateway check --config conf/gateway.yaml
 
@@ -54,7 +55,7 @@ def command(
         channels, keys = len(gateway.channels), len(gateway.settings.keys)
         click.echo(f"{path}: good ({channels} channel{'s' * (channels != 1)}, {keys} client key{'s' * (keys != 1)})")
         return
-    checks = checks_of(_chosen(gateway, names))
+    checks = checks_of(_chosen(gateway, names), every_key)
     tried = [check for check in checks if names or check.channel.settings.enabled]
     _try(gateway, tried, Wish(model, timeout, whole, tokens), jobs)
     failed = any(check.state == FAILED for check in checks)
@@ -62,7 +63,7 @@ def command(
         document = {"config": str(path), "ok": not failed, "checks": [check.document() for check in checks]}
         click.echo(json.dumps(document, indent=2))
     else:
-        click.echo("\n".join([*table(checks), "", *remarks(checks), summary(checks)]))
+        click.echo("\n".join([*table(checks), "", *remarks(checks), summary(checks), *untried(checks)]))
     ctx.exit(1 if failed else 0)
 
 

@@ -18,8 +18,8 @@ from gateway.errors import Fault, GatewayError
 from gateway.headers import Headers
 from gateway.health import resting_name
 from gateway.loading import Gateway, load
+from gateway.reading_wishes import read_wishes
 from gateway.relay import check_models, counts_itself, route_of, wanted
-from gateway.wishes import read_wishes
 
 
 @dataclass(slots=True)
@@ -31,6 +31,7 @@ class Explanation:
     left_out: list[LeftOut]
     refused: Fault | None = None
     itself: bool = False
+    not_drawn: int = 0
     bounds: list[Bound] = field(default_factory=list)
 
 
@@ -119,7 +120,7 @@ def _explained(gateway: Gateway, call: Call) -> Explanation:
     except GatewayError as error:
         return Explanation(call, [], gateway.router.consider(wanted(call), call.id).left_out, error.fault)
     refused = None if route.candidates else Fault(503, "unavailable", "no channel can serve the call now", "no_channel")
-    return Explanation(call, route.candidates, route.left_out, refused)
+    return Explanation(call, route.candidates, route.left_out, refused, not_drawn=route.not_drawn)
 
 
 def _lines(gateway: Gateway, explanation: Explanation) -> list[str]:
@@ -134,6 +135,8 @@ def _lines(gateway: Gateway, explanation: Explanation) -> list[str]:
     for left_out in explanation.left_out:
         about = f" (for {left_out.model!r})" if left_out.model else ""
         lines.append(f" -  {left_out.channel.name}  {left_out.reason}{about}")
+    if explanation.not_drawn:
+        lines.append(f"{explanation.not_drawn} more could serve it and were not drawn")
     tries = gateway.settings.routing.retries + 1
     if len(explanation.candidates) > tries:
         lines.append(f"at most {tries} of them are tried (routing.retries)")
@@ -177,6 +180,7 @@ def _document(gateway: Gateway, explanation: Explanation) -> dict[str, Any]:
             {"channel": item.channel.name, "reason": item.reason, "model": item.model or call.model}
             for item in explanation.left_out
         ],
+        "not_drawn": explanation.not_drawn,
         "by_itself": explanation.itself,
         "limits": [asdict(bound) for bound in explanation.bounds],
         "refused": refused and {"status": refused.status, "code": refused.code, "message": refused.message},

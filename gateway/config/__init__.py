@@ -26,7 +26,7 @@ def read_settings(
         settings, known = _kept[path, text]
         complaints.warnings += known.warnings
         return settings, complaints
-    with _no_garbage():
+    with without_garbage():
         settings = Checker(complaints).read(Settings, read_document(text, environment, complaints))
     if settings is None or settings.channels is None:
         complaints.raise_any()
@@ -42,12 +42,13 @@ def keep_settings(path: Path, text: str, found: tuple[Settings, Complaints]) -> 
     once. Not where secrets stand in files: another one may stand there when a worker is started anew."""
     if "file:" not in text:
         _kept[path, text] = found
+        gc.freeze()  # a worker that looked for garbage among it would get a copy of all of its pages
 
 
 @contextlib.contextmanager
-def _no_garbage() -> Iterator[None]:
+def without_garbage() -> Iterator[None]:
     """A large file makes millions of objects, all of them in use: looking for garbage among them again
-    and again takes longer than reading."""
+    and again takes longer than reading them."""
     was = gc.isenabled()
     gc.disable()
     try:

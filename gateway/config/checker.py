@@ -1,17 +1,19 @@
 """Turns a tree of nodes into frozen dataclasses, gathering every complaint on the way.
 
-The dataclasses in settings.py are the only list of what may stand in the file: this module, the
-JSON Schema and the reference page are all derived from them.
+The dataclasses in settings.py and provider_settings.py are the only list of what may stand in the file: this
+module, the JSON Schema and the reference page are all derived from them.
 """
 
 import dataclasses
 import datetime
 import difflib
+import functools
 import types
 import typing
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.config.document import Complaints, Node
+from gateway.config.document import Complaints, Node, Where
 
 _PLAIN = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -25,108 +27,135 @@ def option(doc: str, default: Any = dataclasses.MISSING, *, later: bool = False,
     return dataclasses.field(default=default, metadata=metadata)
 
 
+Reader = Callable[[Node, Where], Any]
+
+
 class Checker:
     """Reads nodes as types. After ``read`` look at ``complaints``: values may be holes."""
 
     def __init__(self, complaints: Complaints):
         self.complaints = complaints
-        self._declared: dict[type, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._readers: dict[Any, Reader] = {}
 
-    def read(self, kind: Any, node: Node, path: str = "") -> Any:
+    def read(self, kind: Any, node: Node, where: Where = "") -> Any:
         """*node* as a value of *kind* (a settings class, a kind, list[...], dict[str, ...], a union
         with None or a plain type); None, and a complaint, when it is not one."""
+        return self._reader(kind)(node, where)
+
+    def _reader(self, kind: Any) -> Reader:
+        """How *kind* is read. What it is made of is looked up once, not for each of 100,000 keys."""
+        if kind not in self._readers:
+            self._readers[kind] = self.new_reader(kind)
+        return self._readers[kind]
+
+    def new_reader(self, kind: Any) -> Reader:
+        """The same, looked up: for those who read a kind of theirs in a way of their own."""
         origin = None if isinstance(kind, type) else typing.get_origin(kind)
         if origin in (types.UnionType, typing.Union):
             inner = [k for k in typing.get_args(kind) if k is not type(None)]
-            return None if node.value is None else self.read(inner[0], node, path)
+            return functools.partial(self._optional, self._reader(inner[0]))
         if origin in (list, tuple):
-            return self._list(typing.get_args(kind)[0], node, path)
+            return functools.partial(self._list, self._reader(typing.get_args(kind)[0]))
         if origin is dict:
-            return self._dict(typing.get_args(kind)[1], node, path)
+            return functools.partial(self._dict, self._reader(typing.get_args(kind)[1]))
         if dataclasses.is_dataclass(kind):
-            return self._settings(kind, node, path)
-        if kind in _PLAIN:
-            return self._plain(kind, node, path)
+            return functools.partial(self._settings, kind, self._members(kind))
+        return functools.partial(self._plain if kind in _PLAIN else self._kind, kind)
+
+    def _members(self, kind: type) -> "dict[str, _Member]":
+        hints = typing.get_type_hints(kind)
+        fields = [field for field in dataclasses.fields(kind) if field.name != "line"]
+        return {field.name: _Member(field, self._reader(hints[field.name])) for field in fields}
+
+    def _expected(self, node: Node, where: Where, what: str) -> None:
+        if node.hole:
+            return
+        self.complaints.add(node.line, where, f"expected {what}, found {node.shown()}")
+
+    def _optional(self, read: Reader, node: Node, where: Where) -> Any:
+        return None if node.value is None else read(node, where)
+
+    def _list(self, read: Reader, node: Node, where: Where) -> list:
+        if not isinstance(node.value, list):
+            self._expected(node, where, "a list")
+            return []
+        return [read(item, (where, i)) for i, item in enumerate(node.value)]
+
+    def _dict(self, read: Reader, node: Node, where: Where) -> dict:
+        if not isinstance(node.value, dict):
+            self._expected(node, where, "a mapping")
+            return {}
+        return {name: read(child, (where, name)) for name, child in node.value.items()}
+
+    def _plain(self, kind: type, node: Node, where: Where) -> Any:
+        value = node.value
+        if type(value) is kind:
+            return value
+        if kind is str and isinstance(value, int | float | datetime.date) and not isinstance(value, bool):
+            return node.text  # a name like 0123 or 2024-11-20 keeps its own spelling
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        self._expected(node, where, _PLAIN[kind])
+
+    def _kind(self, kind: Any, node: Node, where: Where) -> Any:
         try:
             return kind.read(node)
         except ValueError as expected:
             if node.hole:
                 return None
             if getattr(kind, "hidden", False):  # a secret may stand there, in the file itself
-                self.complaints.add(node.line, path, f"expected {expected}")
+                self.complaints.add(node.line, where, f"expected {expected}")
             else:
-                self._expected(node, path, str(expected))
+                self._expected(node, where, str(expected))
 
-    def _expected(self, node: Node, path: str, what: str) -> None:
-        if node.hole:
-            return
-        self.complaints.add(node.line, path, f"expected {what}, found {node.shown()}")
-
-    def _list(self, kind: Any, node: Node, path: str) -> list:
-        if not isinstance(node.value, list):
-            self._expected(node, path, "a list")
-            return []
-        return [self.read(kind, item, f"{path}[{i}]") for i, item in enumerate(node.value)]
-
-    def _dict(self, kind: Any, node: Node, path: str) -> dict:
+    def _settings(self, kind: type, members: "dict[str, _Member]", node: Node, where: Where) -> Any:
         if not isinstance(node.value, dict):
-            self._expected(node, path, "a mapping")
-            return {}
-        return {name: self.read(kind, child, f"{path}.{name}") for name, child in node.value.items()}
-
-    def _plain(self, kind: type, node: Node, path: str) -> Any:
-        value = node.value
-        if kind is str and isinstance(value, int | float | datetime.date) and not isinstance(value, bool):
-            return node.text  # a name like 0123 or 2024-11-20 keeps its own spelling
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if type(value) is kind:
-            return value
-        self._expected(node, path, _PLAIN[kind])
-
-    def _settings(self, kind: type, node: Node, path: str) -> Any:
-        if not isinstance(node.value, dict):
-            self._expected(node, path, "a mapping")
+            self._expected(node, where, "a mapping")
             return None
-        declared = self._declared.get(kind)
-        if declared is None:
-            fields = {f.name: f for f in dataclasses.fields(kind) if f.name != "line"}
-            declared = self._declared[kind] = typing.get_type_hints(kind), fields
-        hints, members = declared
-        values: dict[str, Any] = {"line": node.line} if "line" in hints else {}
+        values: dict[str, Any] = {}
         for name, child in node.value.items():
-            where = f"{path}.{name}" if path else name
-            if name not in members:
-                self._unknown(child, path, name, members)
+            member = members.get(name)
+            if member is None:
+                self._unknown(child, where, name, members)
                 continue
-            value = self.read(hints[name], child, where)
-            self._limits(members[name], value, child, where)
-            values[name] = value
-        return self._made(kind, members, values, node, path)
-
-    def _made(self, kind: type, members: dict, values: dict, node: Node, path: str) -> Any:
+            values[name] = value = member.read(child, (where, name))
+            if member.limited:
+                self._limits(member.facts, value, child, (where, name))
         for name, member in members.items():
-            no_default = member.default is dataclasses.MISSING and member.default_factory is dataclasses.MISSING
-            if name not in values and no_default:
-                self.complaints.add(node.line, path, f"key {name!r} is missing ({member.metadata['doc']})")
+            if member.needed and name not in values:
+                self.complaints.add(node.line, where, f"key {name!r} is missing ({member.facts['doc']})")
                 values[name] = None
+        if "line" in kind.__dataclass_fields__:
+            values["line"] = node.line
         return kind(**values)
 
-    def _unknown(self, child: Node, path: str, name: str, members: dict) -> None:
+    def _unknown(self, child: Node, where: Where, name: str, members: dict) -> None:
         near = difflib.get_close_matches(name, members, 1, 0.6)
         hint = f", did you mean {near[0]!r}?" if near else f"; known here: {', '.join(members)}"
-        self.complaints.add(child.line, path, f"unknown key {name!r}{hint}")
+        self.complaints.add(child.line, where, f"unknown key {name!r}{hint}")
 
-    def _limits(self, member: Any, value: Any, node: Node, path: str) -> None:
-        facts = member.metadata
+    def _limits(self, facts: Mapping[str, Any], value: Any, node: Node, where: Where) -> None:
         if facts.get("later"):
-            self.complaints.warn(node.line, path, "understood, but without effect in this version")
+            self.complaints.warn(node.line, where, "understood, but without effect in this version")
         if value is None:
             return
         if facts.get("least") is not None and value < facts["least"]:
-            self._expected(node, path, f"at least {facts['least']}")
+            self._expected(node, where, f"at least {facts['least']}")
         choices = facts.get("choices")
         if choices and value not in choices:
             near = difflib.get_close_matches(str(value), choices, 1, 0.6)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            self._expected(node, path, f"one of {', '.join(choices)}{hint}")
+            self._expected(node, where, f"one of {', '.join(choices)}{hint}")
+
+
+class _Member:
+    """What is known of one member of a settings class."""
+
+    __slots__ = ("read", "facts", "limited", "needed")
+
+    def __init__(self, field: dataclasses.Field, read: Reader):
+        self.read = read
+        self.facts = field.metadata
+        facts = self.facts
+        self.limited = bool(facts.get("later") or facts.get("choices") or facts.get("least") is not None)  # least: 0
+        self.needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

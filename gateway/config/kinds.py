@@ -13,6 +13,8 @@ from typing import Any
 from gateway.config.document import Node
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_FINGERPRINT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SUBJECT = re.compile(r"[A-Za-z0-9][\w.]*=[^\s,]")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -115,6 +117,37 @@ class Seconds(float):
         if isinstance(node.value, bool) or not isinstance(node.value, int | float) or not 0 < node.value < 1e9:
             raise ValueError("a number of seconds above 0")
         return cls(node.value)
+
+
+class CertificateName(str):
+    """A client's certificate: its fingerprint (SHA-1 or SHA-256) as plain small digits, or its subject as RFC 4514
+    writes it."""
+
+    schema = {"type": "string", "examples": ["CN=batch,O=Corp", "ab12cd34ef56ab12cd34ef56ab12cd34ef56ab12"]}
+
+    @classmethod
+    def read(cls, node: Node) -> "CertificateName":
+        text = scalar_text(node, "a certificate's fingerprint or subject").strip()
+        digits = text.replace(":", "").lower()
+        if _FINGERPRINT.fullmatch(digits):
+            return cls(digits)
+        if not _SUBJECT.match(text):
+            raise ValueError("a fingerprint of 40 or 64 hexadecimal digits, or a subject such as CN=batch,O=Corp "
+                             "(openssl x509 -noout -fingerprint -subject -nameopt RFC2253)")  # fmt: skip
+        return cls(text)
+
+
+class Fingerprint(str):
+    """A certificate's SHA-256, as plain small digits."""
+
+    schema = {"type": "string", "pattern": "^([0-9a-fA-F]{2}:?){32}$"}
+
+    @classmethod
+    def read(cls, node: Node) -> "Fingerprint":
+        digits = scalar_text(node, "a fingerprint").replace(":", "").lower()
+        if not re.fullmatch(r"[0-9a-f]{64}", digits):
+            raise ValueError("64 hexadecimal digits (openssl x509 -noout -fingerprint -sha256)")
+        return cls(digits)
 
 
 class Network:

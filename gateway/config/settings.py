@@ -1,24 +1,24 @@
-"""Everything that may stand in gateway.yaml, and nothing else."""
+"""Everything that may stand in gateway.yaml, and nothing else (what stands under `providers:` in provider_settings)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.checker import option
-from gateway.config.forms import (
-    Auth,
-    DialectPaths,
-    Globs,
-    HeaderRules,
-    ModelNames,
-    OperationPaths,
-    Pattern,
-    PluginUse,
-    Pointer,
-    ProviderOptions,
-    RouteEntries,
-    Statuses,
+from gateway.config.forms import Auth, ModelNames, PluginUse, ProviderOptions, RouteEntries
+from gateway.config.kinds import (
+    CertificateName,
+    ChannelKey,
+    Fingerprint,
+    HttpUrl,
+    Moment,
+    Network,
+    Seconds,
+    Secret,
+    Sha256,
+    Size,
 )
-from gateway.config.kinds import AnyJson, ChannelKey, HttpUrl, Moment, Network, Seconds, Secret, Sha256, Size
+from gateway.config.origins import MediaHosts
+from gateway.config.provider_settings import BodyEdits, ProviderSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +51,21 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTimeouts:
+    """How long a client may take, in seconds. The head of its request has 20."""
+
+    body: Seconds = option("to send a request's body; each 16 KB of it earn a further second", Seconds(60))
+    unread: Seconds = option("for which it may take nothing of its reply, until it is cut off", Seconds(300))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
     """How a channel's TLS connections are made."""
 
     ca: str | None = option("file of CA certificates to trust instead of the usual ones", None)
     cert: str | None = option("file of the client certificate", None)
     key: str | None = option("file of the client certificate's key", None)
+    fingerprint: Fingerprint | None = option("SHA-256 of the only certificate that is taken", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,26 +75,6 @@ class HeaderEdits:
     set: dict[str, str] = option("headers to add or replace", {})
     unset: list[str] = option("headers to leave out", [])
     forward: list[str] = option("the client's headers to pass on beside the usual ones", [])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class When:
-    """The calls that an edit is for; what is not said does not matter."""
-
-    model: Globs | None = option("the model's name upstream", None)
-    operation: Globs | None = option("generate, embeddings, ...", None)
-    dialect: Globs | None = option("the dialect that the channel is spoken to in", None)
-    stream: bool | None = option("whether a stream was asked for", None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BodyEdits:
-    """Changes to the JSON body sent upstream, by JSON Pointer; all other bytes stay."""
-
-    set: dict[str, AnyJson] = option("members to add or replace; values may hold ${channel.options.NAME}", {})
-    unset: list[str] = option("members to take out", [])
-    rename: dict[str, Pointer] = option("members to put elsewhere: old place -> new place", {})
-    when: When | None = option("the calls that this is for; none given: all", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,81 +138,6 @@ class TeamSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
-    """Least and greatest value of a parameter."""
-
-    min: float | None = option("what is less becomes this", None)
-    max: float | None = option("what is more becomes this", None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
-    """Which members of a generate request the vendor takes; `x-gateway-dropped` names what is left out."""
-
-    allowed: list[str] = option("members that it takes; none given: all", [])
-    renamed: dict[str, str] = option("the dialect's name -> the vendor's", {})
-    clamped: dict[str, Range] = option("member -> its least and greatest value", {})
-    dropped: list[str] = option("members that it refuses", [])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageAt:
-    """Where a reply or an event says the usage, by JSON Pointer, if not where its dialect does."""
-
-    input: Pointer | None = option("tokens read, cached ones included", None)
-    output: Pointer | None = option("tokens written, reasoning included", None)
-    cached: Pointer | None = option("of the input: read from a cache", None)
-    cache_write: Pointer | None = option("of the input: written to a cache", None)
-    cache_write_1h: Pointer | None = option("of those: kept for an hour", None)
-    input_audio: Pointer | None = option("of the input: audio", None)
-    output_audio: Pointer | None = option("of the output: audio", None)
-    reasoning: Pointer | None = option("of the output: reasoning", None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorAt:
-    """Where an error's words stand, by JSON Pointer, if not where the dialect has them."""
-
-    message: Pointer | None = option("what went wrong", None)
-    code: Pointer | None = option("the vendor's code", None)
-    type: Pointer | None = option("the vendor's type", None)
-    param: Pointer | None = option("the member at fault", None)
-    retry_after: Pointer | None = option("seconds to wait", None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorRule:
-    """What an answer means; the first rule that fits counts. Without a status it is held against good ones too."""
-
-    status: Statuses | None = option("HTTP statuses that it is for; none given: all", None)
-    at: Pointer | None = option("JSON Pointer to a value that has to be there", None)
-    equals: AnyJson | None = option("the value there", None)
-    matches: Pattern | None = option("regular expression found in the value there, or in the body", None)
-    then: str = option("what to do", choices=("retry", "rate_limited", "bad_key", "fatal"))
-    seconds: float | None = option("rate_limited: how long; none given: as Retry-After says", None, least=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderSettings:
-    """A vendor without code."""
-
-    dialects: DialectPaths = option("dialect -> path of its generate operation")
-    base_url: HttpUrl | None = option("where the vendor's API lives; a channel may name another", None)
-    auth: Auth = option("how a key is sent", Auth("bearer"))
-    dialect_auth: dict[str, Auth] = option("dialect -> how a key is sent there, where it differs", {})
-    operations: OperationPaths = option("operations beside generate that are passed through", OperationPaths())
-    headers: HeaderRules = option("headers to add; or {set, unset, forward}", HeaderRules())
-    body: list[BodyEdits] = option("changes to the JSON body, in order", [])
-    parameters: Parameters = option("which members of a request it takes", Parameters())
-    usage: UsageAt | None = option("where the usage stands", None)
-    error: ErrorAt | None = option("where an error's words stand", None)
-    errors: list[ErrorRule] = option("what its answers mean, where the status does not say it", [])
-    end: str | None = option("data or name of its own terminal event, in a chat or messages stream", None)
-    traits: list[str] = option("what the vendor demands beside the dialect", [])
-    line: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
     """One upstream account."""
 
@@ -248,7 +162,7 @@ class ChannelSettings:
     context: dict[str, int] = option("most tokens a model reads, by its name here or a glob", {})
     options: ProviderOptions = option("what the provider itself wants to know", ProviderOptions())
     strict: bool = option("refuse what a translation cannot carry instead of dropping it", False)
-    fetch: bool = option("fetch media that clients name by URL, for a target that must have bytes", True)
+    fetch: MediaHosts = option("hosts that media is fetched from which clients name by URL", MediaHosts())
     line: int = 0
 
 
@@ -259,6 +173,7 @@ class KeySettings:
     name: str = option("who it belongs to; shown in logs")
     key: Secret | None = option("the key itself (better: its sha256)", None)
     sha256: Sha256 | None = option("hexadecimal SHA-256 of the key", None)
+    certificates: list[CertificateName] = option("client certificates, verified by a trusted proxy", [])
     models: list[str] = option("names or globs of models it may use; none given: all", [])
     allow_ips: list[Network] = option("addresses it may come from; none given: all", [])
     expires: Moment | None = option("when it ends", None)
@@ -278,7 +193,8 @@ class Settings:
     """The whole file."""
 
     max_body: Size = option("largest request body, packed or unpacked", Size(64 * 10**6))
-    trusted_proxies: list[Network] = option("who may say X-Forwarded-For; none given: loopback", [])
+    trusted_proxies: list[Network] = option("who may say X-Forwarded-For and X-Client-*; none given: loopback", [])
+    client_timeout: ClientTimeouts = option("how long a client may take", ClientTimeouts())
     store: Secret | None = option("database of keys and ledger: sqlite:///path or postgresql+psycopg://...", None)
     state: Secret | None = option("rates, slots and health shared by all: sqlite:///path or redis://...", None)
     prices: str | None = option("file of prices beside the shipped ones, beside this file", None)

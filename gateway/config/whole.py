@@ -38,6 +38,7 @@ def _check_channel(channel: ChannelSettings, complaints: Complaints) -> None:
         complaints.add(channel.line, path, "give either 'key' or 'keys', not both")
     if channel.name and not (channel.name.isascii() and channel.name.isprintable() and "/" not in channel.name):
         complaints.add(channel.line, path, "expected a name of printable ASCII without '/' (it travels in a header)")
+    _check_fetch(channel, f"{path}.fetch", complaints)
     for member in ("ca", "cert", "key"):
         file = getattr(channel.tls, member, None)
         if file and not Path(file).is_file():
@@ -48,13 +49,21 @@ def _check_channel(channel: ChannelSettings, complaints: Complaints) -> None:
             complaints.add(channel.line, f"{path}.body", f"expected a JSON Pointer such as '/user', found {pointer!r}")
 
 
+def _check_fetch(channel: ChannelSettings, path: str, complaints: Complaints) -> None:
+    if channel.fetch and channel.proxy:
+        complaints.add(channel.line, path, "nothing is fetched for a channel behind a proxy")
+    elif channel.fetch and channel.fetch.everywhere:
+        complaints.warn(channel.line, path, "media is fetched from any public host that a client names; list the hosts")
+
+
 def _check_key(key: KeySettings, complaints: Complaints) -> None:
-    if bool(key.key) == bool(key.sha256):
-        complaints.add(key.line, f"keys.{key.name or '?'}", "give either 'key' or 'sha256'")
+    ways = bool(key.key) + bool(key.sha256)
+    if ways > 1 or not (ways or key.certificates):
+        complaints.add(key.line, f"keys.{key.name or '?'}", "give either 'key' or 'sha256', or 'certificates'")
 
 
 def _check_routes(settings: Settings, channels: list[ChannelSettings], complaints: Complaints) -> None:
-    names = [channel.name for channel in channels if channel.name]
+    names = {channel.name for channel in channels if channel.name}
     for public, entries in settings.routes.items():
         for entry in entries or ():
             channel, slash, model = entry.partition("/")

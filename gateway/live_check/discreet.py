@@ -1,15 +1,14 @@
 """What upstreams say, fit to be shown: no secret, no escape sequence, no novel."""
 
-import base64
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
+from gateway.concealing import forms_of, without
 from gateway.domain import Channel
 
 _LONGEST = 300
-_SHORTEST_SECRET = 4  # masking single letters would only make the rest unreadable
 _SECRET_NAME = re.compile(r"auth|cookie|credential|key|pass|secret|signature|token", re.IGNORECASE)
 
 
@@ -17,14 +16,11 @@ class Discreet:
     """Makes texts about one channel fit to be shown; call it with the text."""
 
     def __init__(self, channel: Channel):
-        secrets = {form for secret in _secrets(channel) for form in _forms(secret)}
-        # Longest first: a secret may be part of another.
-        self._secrets = sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
+        self._secrets = forms_of(_secrets(channel))
 
     def __call__(self, text: str) -> str:
         """*text* without the channel's secrets, on one line, of at most some 300 characters."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = without(self._secrets, text)
         text = "".join(c if c.isprintable() else " " for c in text)
         text = " ".join(text.split())
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
@@ -48,10 +44,3 @@ def _named_as_secret(values: Mapping[str, Any]) -> Iterator[str]:
         elif isinstance(value, str) and _SECRET_NAME.search(name):
             yield value
             yield value.rpartition(" ")[2]  # behind "Bearer"
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """The ways in which a secret may come back: as it is, in a URL, as Basic credentials."""
-    yield from (secret, quote(secret, safe=""), unquote(secret))
-    packed = base64.b64encode(secret.encode()).decode()
-    yield from (packed, packed.rstrip("="))

@@ -193,6 +193,8 @@ class _Way:
         return SKIPPED, "no TLS", {}
 
     def _advice(self, error: ssl.SSLCertVerificationError, context: ssl.SSLContext) -> str:
+        if "pinned" in error.verify_message:
+            return "; if its owner has changed it, give the new one's SHA-256 as `tls: {fingerprint: ...}`"
         if "expired" in error.verify_message:
             return "; its owner has to renew it (or this machine's clock is wrong)"
         if "Hostname mismatch" in error.verify_message or "IP address mismatch" in error.verify_message:
@@ -222,7 +224,7 @@ class _Way:
                 self._tunnelled(sock)
             sock.settimeout(self._left())
             return context.wrap_socket(sock, server_hostname=self._host)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: nobody else knows of it
             sock.close()
             raise
 

@@ -21,12 +21,12 @@ log = logging.getLogger("gateway.live_check")
 _GRACE = 1.0  # seconds beyond the time-out for what cannot be timed (a name server, bytes that only drip)
 
 
-def checks_of(channels: Iterable[Channel]) -> list[Findings]:
-    """One check, still to be made, for each key of each channel."""
+def checks_of(channels: Iterable[Channel], every_key: bool = False) -> list[Findings]:
+    """One check, still to be made, for each channel with its first key, or with each of them."""
     checks = []
     for channel in channels:
-        numbers: Iterable[int | None] = range(len(channel.keys)) if channel.keys else (None,)
-        checks += [Findings(channel, number) for number in numbers]
+        numbers: list[int | None] = [*range(len(channel.keys))] or [None]
+        checks += [Findings(channel, number) for number in (numbers if every_key else numbers[:1])]
     return checks
 
 

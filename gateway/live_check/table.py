@@ -41,6 +41,14 @@ def summary(checks: Sequence[Findings]) -> str:
     return f"{len(checks)} check{'s' * (len(checks) != 1)}: {told}"
 
 
+def untried(checks: Sequence[Findings]) -> list[str]:
+    """What was spared."""
+    tried = {(check.channel.name, check.key) for check in checks}
+    channels = {check.channel.name: check.channel for check in checks if check.state != DISABLED}.values()
+    left = sum((channel.name, key) not in tried for channel in channels for key in range(len(channel.keys)))
+    return [f"{left} more key{'s' * (left != 1)} not tried (--keys)"] if left else []
+
+
 def _taken(check: Findings) -> set[str]:
     return {name for name, step in check.steps.items() if step.state != SKIPPED}
 

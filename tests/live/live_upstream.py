@@ -99,8 +99,9 @@ class Upstream:
         self.port = self._listener.getsockname()[1]
         self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}"
         self.connections = 0
+        self._idle = set()  # connections whose next request is awaited
         self.forget()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listen()
 
     def forget(self):
         """Everything of the test before: its answers, its requests, its open exchanges."""
@@ -130,10 +131,29 @@ class Upstream:
         self.forget()
         self._listener.close()
 
-    def _accept(self):
+    def refuse(self):
+        """From now on nobody is here: kept connections are closed, new ones refused."""
+        if self._listener.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)  # else accept() would go on
+            self._listener.close()
+            for sock in list(self._idle):
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    def be_here(self):
+        """The end of that, on the same port."""
+        if self._listener.fileno() < 0:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+            self._listen()
+
+    def _listen(self):
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener):
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, _ = listener.accept()
             except OSError:
                 return
             self.connections += 1
@@ -145,10 +165,17 @@ class Upstream:
             if self._context:
                 sock = self._context.wrap_socket(sock, server_side=True)
             with sock, sock.makefile("rb") as reader:
-                while (exchange := _read(reader, sock)) is not None:
+                while (exchange := self._next(reader, sock)) is not None:
                     self._exchange(exchange)
                     if not exchange.open:
                         return
+
+    def _next(self, reader, sock):
+        self._idle.add(sock)
+        try:
+            return _read(reader, sock)
+        finally:
+            self._idle.discard(sock)
 
     def _exchange(self, exchange):
         self.exchanges.append(exchange)

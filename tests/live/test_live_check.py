@@ -1,5 +1,6 @@
 """`gateway check --live` against upstreams that fail in every way there is."""
 
+import functools
 import json
 import os
 import pty
@@ -153,7 +154,7 @@ def test_each_key_is_tried_and_named_by_its_number(run, upstream):
 
     plays(upstream, post)
     channel = f'{{name: c, provider: chat, keys: ["${{KEY}}", "${{OTHER}}"], base_url: "{upstream.url}", models: [m]}}'
-    result = run([channel])
+    result = run([channel], "--keys")
     assert result.exit_code == 1
     rows = [line.split() for line in result.stdout.splitlines()]
     assert [row[0] for row in rows[1:3]] == ["c#0", "c#1"]
@@ -162,6 +163,16 @@ def test_each_key_is_tried_and_named_by_its_number(run, upstream):
     assert told.startswith("failed: c#1: auth: the key was refused (401): Incorrect API key: ***.; look at ")
     assert "the channel's `keys[1]`; it is sent as bearer" in told
     assert result.stdout.endswith("2 checks: 1 good, 1 failed\n")
+
+
+def test_a_channel_costs_one_call_however_many_keys_it_has(run, upstream):
+    plays(upstream, good)
+    keys = ", ".join(f'"{UPSTREAM_KEY}-{number}"' for number in range(3))
+    result = run([f'{{name: c, provider: chat, keys: [{keys}], base_url: "{upstream.url}", models: [m]}}'])
+    assert result.exit_code == 0
+    assert result.stdout.endswith("1 check: 1 good\n2 more keys not tried (--keys)\n")
+    (exchange,) = [exchange for exchange in upstream.exchanges if exchange.method == "POST"]
+    assert exchange.headers["authorization"] == f"Bearer {UPSTREAM_KEY}-0"
 
 
 def test_many_at_once_in_their_order_with_the_disabled_ones(run, upstream):
@@ -410,7 +421,11 @@ def test_a_stalled_channel_ends_at_the_timeout(post, channel, words, only, upstr
 def test_ctrl_c_ends_at_once(write, upstream):
     path = write(f'{{name: c, provider: chat, key: "{UPSTREAM_KEY}", base_url: "{upstream.url}", models: [m]}}')
     command = [sys.executable, "-m", "gateway", "check", "--live", "--config", str(path), "--timeout", "60"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Tests that run in the background of a shell were told to ignore it, and would pass that on.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     try:
         with upstream.take():
             process.send_signal(signal.SIGINT)

@@ -128,3 +128,26 @@ def test_a_kept_connection_that_the_upstream_closed_is_no_failure(upstream, conn
             assert client.head().status == 200
             exchange.close()
         assert gateway.outcome(name) == ("complete", 1, "")
+
+
+DEADLINE = """
+routing: {deadline: 0.6, retries: 5}
+plugins: [{call_log: {format: text}}]
+keys: [{name: tester, key: '${CLIENT_KEY}'}]
+channels:
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_connection_that_nobody_accepts_takes_no_longer_than_the_calls_deadline(host, stream, full, start, clients):
+    """The channels' own patience would be five seconds each, for each address of theirs."""
+    url = full.replace("127.0.0.1", host)
+    channels = "".join(
+        f"  - {{name: full{i}, provider: openai, key: k, models: [m], base_url: '{url}', timeout: {{connect: 5}}}}\n"
+        for i in range(3)
+    )
+    client, began = clients(start(DEADLINE + channels).port), time.monotonic()
+    client.post("/v1/chat/completions", {"model": "m", "stream": stream, "messages": []}).head()
+    assert (client.status, client.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert 0.5 < time.monotonic() - began < 2
