@@ -1,23 +1,12 @@
 """Answers in another framing than the dialect's, read as the dialect's own while they arrive."""
 
-import logging
-import re
 import time
-from collections.abc import Callable
 from typing import Any
 
 from gateway import sse
-from gateway.errors import GatewayError, PluginError
-from gateway.plugin_manager import Plugin
 from gateway.upstream_body import Silence
 
-log = logging.getLogger("gateway.plugins")
-
-_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-
 EVENTS = "text/event-stream"
-# An event larger than this is passed on while it still arrives.
-_LARGE_EVENT = 256 * 1024
 
 # What a stream of each dialect ends with. Responses and Gemini say it inside their last document,
 # which no other event could stand for.
@@ -28,20 +17,15 @@ ENDINGS = {
 
 
 class DecodedBody:
-    """A body as its decoder gives it: ``feed(bytes) -> bytes``, ``close() -> bytes`` at its end.
+    """A body as its *decoder* gives it: ``feed(bytes) -> bytes``, ``close() -> bytes`` at its end.
 
-    Has the face of an upstream body. What a plugin's decoder raises breaks the answer, as an error
-    that names the *plugin*.
+    Has the face of an upstream body. What the decoder raises breaks the answer.
     """
 
-    def __init__(self, body: Any, decoder: Any, plugin: Plugin | None = None):
+    def __init__(self, body: Any, decoder: Any):
         self._body = body
-        self._plugin = plugin
+        self._decoder = decoder
         self._over = False
-        try:
-            self._feed, self._close = decoder.feed, decoder.close
-        except AttributeError as error:
-            raise PluginError(f"decode_stream gave no decoder ({error})") from None
 
     def receive(self, timeout: float) -> bytes:
         """The next piece that makes sense by itself; ``b""`` at the end. Raises as the body does."""
@@ -49,26 +33,14 @@ class DecodedBody:
             return b""
         silent_at = time.monotonic() + timeout
         while piece := self._body.receive(timeout):
-            decoded = self._call(self._feed, piece)
+            decoded = self._decoder.feed(piece)
             if decoded:
                 return decoded
             # Pieces that say nothing are no reason to let the client wait for its keep-alive.
             if time.monotonic() > silent_at:
                 raise Silence
         self._over = True
-        return self._call(self._close)
-
-    def _call(self, function: Callable[..., bytes], *arguments: bytes) -> bytes:
-        try:
-            return function(*arguments)
-        except GatewayError:
-            raise
-        except Exception as error:
-            name = self._plugin.source.name if self._plugin else "decoder"
-            if self._plugin is not None:
-                self._plugin.errors += 1
-            log.exception("plugin %s failed in the decoder of decode_stream", name)
-            raise PluginError(f"plugin {name!r} failed in decode_stream") from error
+        return self._decoder.close()
 
     @property
     def ends_with_connection(self) -> bool:
@@ -89,7 +61,7 @@ class EndDecoder:
 
     def feed(self, piece: bytes) -> bytes:
         whole = self._splitter.feed(piece)
-        if not whole and self._splitter.held > _LARGE_EVENT:
+        if not whole and self._splitter.held > sse.LARGE_EVENT:
             return self._splitter.overflow()
         return self._replaced(whole) if self._end in whole else whole
 
@@ -98,12 +70,7 @@ class EndDecoder:
         return self._replaced(rest) if self._end in rest else rest
 
     def _replaced(self, whole: bytes) -> bytes:
-        kept, start = [], 0
-        for separator in [*(found.end() for found in _EVENT_END.finditer(whole)), len(whole)]:
-            block = whole[start:separator]
-            kept.append(self._ending if self._ends(block) else block)
-            start = separator
-        return b"".join(kept)
+        return b"".join([self._ending if self._ends(block) else block for block in sse.blocks(whole)])
 
     def _ends(self, block: bytes) -> bool:
         said = (line.partition(b":") for line in block.splitlines())

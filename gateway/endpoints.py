@@ -12,9 +12,11 @@ from gateway.errors import MethodNotAllowed, NotFound
 
 MODELS = "models"
 COUNT_TOKENS = "count_tokens"
+FILES = "files"
 
 _PREFIX = re.compile(
-    r"(?:/(?P<vendor>openai|anthropic|gemini))?(?P<version>/v1beta|/v1alpha|(?:/v1(?=/))*)(?P<rest>/.*)"
+    r"(?:/(?P<vendor>openai|anthropic|gemini))?(?P<upload>(?:/upload(?=/v1))?)"
+    r"(?P<version>/v1beta|/v1alpha|(?:/v1(?=/))*)(?P<rest>/.*)"
 )
 
 # path without version: (methods, dialect, operation, model needed)
@@ -34,7 +36,7 @@ _EXACT = {
 _BELOW = {
     "/images/": ("POST", "chat", "images", False),
     "/audio/": ("POST", "chat", "audio", False),
-    "/files": ("GET POST DELETE", "chat", "files", False),
+    "/files": ("GET POST DELETE", "chat", FILES, False),
     "/batches": ("GET POST DELETE", "chat", "batches", False),
     "/messages/batches": ("GET POST DELETE", "messages", "batches", False),
     "/responses/": ("GET POST DELETE", "responses", "stored_responses", False),
@@ -55,7 +57,7 @@ USUAL_MODELS = {"moderations": "omni-moderation-latest", "images": "dall-e-2", "
 def find_endpoint(method: str, path: str, headers: Mapping[str, str]) -> Endpoint:
     """The endpoint of a request. Raises NotFound or MethodNotAllowed (with the methods there are)."""
     match = _PREFIX.fullmatch(path)
-    if match is None or ".." in path:
+    if match is None or ".." in path or (match["upload"] and match["rest"].rstrip("/") != f"/{FILES}"):
         raise NotFound(f"there is nothing at {method} {path}")
     version, rest = match["version"], match["rest"].rstrip("/")
     google = version.startswith("/v1beta") or version == "/v1alpha" or match["vendor"] == "gemini"
@@ -68,7 +70,9 @@ def find_endpoint(method: str, path: str, headers: Mapping[str, str]) -> Endpoin
     if operation == MODELS:
         dialect = _list_dialect(google, headers)
         return Endpoint(dialect, MODELS, "/v1" + rest, model=rest.removeprefix("/models").lstrip("/"))
-    if operation == "files" and "anthropic-version" in headers:  # at the same path as OpenAI's
+    if operation == FILES and (google or match["upload"]):
+        return Endpoint("gemini", FILES, f"{match['upload']}{version or '/v1beta'}{rest}")
+    if operation == FILES and "anthropic-version" in headers:  # at the same path as OpenAI's
         dialect = "messages"
     return Endpoint(dialect, operation, "/v1" + rest, model_needed=needed)
 

@@ -36,7 +36,7 @@ def _serve(sock: socket.socket, respond: Respond) -> None:
             _answer(sock, respond(request))
     except OSError:
         pass  # the near end has gone, or the provider broke the connection on purpose
-    except Exception:
+    except Exception:  # of the provider's own: to the client it is an upstream whose connection breaks
         log.exception("an in-process provider failed")
     finally:
         reader.close()

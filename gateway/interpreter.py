@@ -27,6 +27,7 @@ class Interpreter:
 
     def __init__(self, call: Call, candidate: Candidate):
         self.dropped: list[str] = []
+        self.left_out: list[str] = []  # of a reply that was there at once
         self._call = call
         self._candidate = candidate
         self._translation = Translation(DIALECTS[call.dialect], DIALECTS[candidate.dialect])
@@ -46,7 +47,7 @@ class Interpreter:
         if kept_elsewhere:
             text = f"{kept_elsewhere[0]} refers to what another vendor keeps; channel {channel.name!r} does not have it"
             raise BadRequest(text, param=kept_elsewhere[0], code="state_unsupported")
-        if self.dropped and (channel.settings.strict or call.headers.get("x-gateway-strict") == "1"):
+        if self.dropped and (channel.settings.strict or call.strict):
             names = ", ".join(self.dropped)
             raise BadRequest(f"channel {channel.name!r} speaks {self._candidate.dialect} and cannot carry: {names}",
                              code="not_translatable", details={"dropped": self.dropped})  # fmt: skip
@@ -55,19 +56,18 @@ class Interpreter:
 
     def reply(self, data: bytes) -> bytes:
         """A whole reply in the client's dialect. Raises ChannelFailed."""
-        return self._written(self._translation.read_reply(_document(data)))
+        return self._written(self._read(data))
 
     def gathered(self, data: bytes) -> bytes:
         """The whole reply out of a stream that came instead. Raises ChannelFailed."""
         reader = self._translation.reader()
         events = [neutral for event in sse.events(data) for neutral in reader.feed(event)]
-        return self._written(completion_of([*events, *reader.close()]))
+        return self._written(self._seen(completion_of([*events, *reader.close()])))
 
     def spread(self, data: bytes) -> bytes:
         """The stream out of a whole reply that came instead. Raises ChannelFailed."""
         writer = self._writer()
-        completion = self._translation.read_reply(_document(data))
-        return b"".join([writer.feed(event) for event in events_of(completion)]) + writer.close()
+        return b"".join([writer.feed(event) for event in events_of(self._read(data))]) + writer.close()
 
     def stream_filter(self) -> "StreamFilter":
         return StreamFilter(StreamTranslation(self._translation.reader(), self._writer()))
@@ -85,6 +85,13 @@ class Interpreter:
         if self._call.prompt is None:
             self._call.prompt = read_prompt(self._call)
         return self._call.prompt
+
+    def _read(self, data: bytes) -> Completion:
+        return self._seen(self._translation.read_reply(_document(data)))
+
+    def _seen(self, completion: Completion) -> Completion:
+        self.left_out = self._translation.left_out(completion)
+        return completion
 
     def _written(self, completion: Completion) -> bytes:
         return json_text.write(self._translation.client.write_reply(completion, self._asked))

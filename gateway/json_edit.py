@@ -13,6 +13,7 @@ from gateway import json_text
 from gateway.bodies import JsonBody
 from gateway.domain import REMOVED, Call
 from gateway.errors import BadRequest
+from gateway.json_pointer import tokens_of
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -27,8 +28,7 @@ def edit(text: bytes, edits: list[tuple[str, Any]]) -> bytes:
     Raises BadRequest when a pointer leads through something that is neither object nor list.
     """
     for pointer, value in edits:
-        tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
-        text = _edit_one(text, tokens, value, pointer)
+        text = _edit_one(text, tokens_of(pointer), value, pointer)
     return text
 
 

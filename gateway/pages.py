@@ -1,16 +1,12 @@
 """Pages that plugins add beside the API (``register_pages``): ``view(request) -> (status, headers, bytes)``."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.domain import Inbound
 from gateway.endpoints import find_endpoint
-from gateway.errors import ClientError, ConfigError, GatewayError, NotFound, PluginError
-from gateway.plugin_manager import Plugin, ask
-
-log = logging.getLogger("gateway.pages")
+from gateway.errors import ClientError, ConfigError, NotFound, PluginError
+from gateway.plugin_manager import Plugin, ask, asked
 
 View = Callable[[Inbound], tuple[int, Mapping[str, str], bytes]]
 
@@ -56,13 +52,9 @@ def _is_endpoint(path: str) -> bool:
 
 def look_at(page: Page, request: Inbound) -> tuple[int, list[tuple[str, str]], bytes]:
     """What the page's view gives. Its own GatewayErrors pass; anything else becomes a PluginError."""
-    name: Any = page.plugin.source.name
-    try:
-        status, headers, body = page.view(request)
-        return int(status), [(key, str(value)) for key, value in headers.items()], bytes(body)
-    except GatewayError:
-        raise
-    except Exception as error:
-        page.plugin.errors += 1
-        log.exception("plugin %s failed in its page %s", name, request.path)
-        raise PluginError(f"plugin {name!r} failed in a page of its own") from error
+    return asked(page.plugin, f"its page {request.path}", _seen, page.view, request)
+
+
+def _seen(view: View, request: Inbound) -> tuple[int, list[tuple[str, str]], bytes]:
+    status, headers, body = view(request)
+    return int(status), [(name, str(value)) for name, value in headers.items()], bytes(body)

@@ -1,4 +1,5 @@
-"""A plugin's filter over a stream's events (``rewrite_stream``, ``filter_reply``), with its failures named."""
+"""What a plugin lets a stream pass through (``rewrite_stream``, ``filter_reply``, ``decode_stream``), with its
+failures named."""
 
 from typing import Any
 
@@ -7,8 +8,8 @@ from gateway.plugin_manager import Plugin, asked
 
 
 class PluginFilter:
-    """``feed(events) -> bytes`` and ``close() -> bytes`` of the plugin's own filter, which *hook* gave.
-    What they raise breaks the stream, as an error that names the plugin."""
+    """``feed(bytes) -> bytes`` and ``close() -> bytes`` of the plugin's own filter or decoder, which *hook*
+    gave. What they raise breaks the stream, as an error that names the plugin."""
 
     def __init__(self, plugin: Plugin, own: Any, hook: str = "rewrite_stream"):
         self._plugin = plugin
@@ -16,7 +17,8 @@ class PluginFilter:
         try:
             self._feed, self._close = own.feed, own.close
         except AttributeError as error:
-            raise PluginError(f"plugin {plugin.source.name!r}: {hook} gave no filter ({error})") from None
+            text = f"plugin {plugin.source.name!r}: {hook} gave nothing to feed and close ({error})"
+            raise PluginError(text) from None
 
     def feed(self, whole: bytes) -> bytes:
         return asked(self._plugin, self._hook, self._feed, whole)

@@ -124,13 +124,9 @@ def load_plugin(source: Source, options: Options | None, complaints: Complaints)
     """Import *source*, check its options, and bind its hooks.
 
     Raises ConfigError when it cannot be imported, a hook is misspelt, or an implementation takes
-    an argument that is not there or has a default.
+    an argument that is not there or has a default, or would not run when it is called.
     """
-    try:
-        module = source.load()
-    except Exception as error:
-        log.exception("plugin %s could not be imported", source.name)
-        raise ConfigError([f"plugin {source.name!r} ({source.origin}) cannot be imported: {error!r}"]) from None
+    module = _had(source, "imported", source.load)
     api_of(module, source.name, source.origin)
     subject = _with_options(module, source, options, complaints)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -145,7 +141,7 @@ def load_plugin(source: Source, options: Options | None, complaints: Complaints)
         caller = getattr(manager.hook, name)
         implementations = caller.get_hookimpls()
         if implementations:
-            _refuse_defaults(implementations[0].function, name, source)
+            _refuse_unfit(implementations[0], name, source)
             hooks[name] = caller
     version = source.version or str(getattr(module, "__version__", ""))
     return Plugin(Source(source.name, source.origin, version, source.load, source.provider), hooks)
@@ -161,7 +157,7 @@ def _with_options(module: Any, source: Source, options: Options | None, complain
     if factory is None:
         return module
     if kind is None:
-        return _made(factory, source)
+        return _had(source, "made", factory)
     line = (options.line if options is not None else 0) or 1
     node = Node(line, dict(options or {}))
     before = len(complaints.lines)
@@ -169,22 +165,31 @@ def _with_options(module: Any, source: Source, options: Options | None, complain
     if wrong := complaints.lines[before:]:
         del complaints.lines[before:]
         raise ConfigError(wrong)
-    return _made(factory, source, values)
+    return _had(source, "made", factory, values)
 
 
-def _made(factory: Any, source: Source, *options: Any) -> Any:
+def _had(source: Source, how: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What *function*, the plugin's own, gives. Whatever it raises is a complaint about the plugin."""
     try:
-        return factory(*options)
+        return function(*arguments)
     except Exception as error:
-        log.exception("plugin %s could not be made", source.name)
-        raise ConfigError([f"plugin {source.name!r} ({source.origin}) cannot be made: {error!r}"]) from None
+        log.exception("plugin %s could not be %s", source.name, how)
+        raise ConfigError([f"plugin {source.name!r} ({source.origin}) cannot be {how}: {error!r}"]) from None
 
 
-def _refuse_defaults(function: Any, hook: str, source: Source) -> None:
+def _refuse_unfit(implementation: Any, hook: str, source: Source) -> None:
+    """What pluggy takes, and then calls in vain: a policy would be left out without a word."""
+    function, text = implementation.function, ""
     named = [p.name for p in inspect.signature(function).parameters.values() if p.default is not p.empty]
     if named:
-        text = f"{hook}({', '.join(named)}=...): a hook's argument with a default is never filled in"
-        raise ConfigError([f"plugin {source.name!r} ({source.origin}): {text}; remove the default"])
+        said = f"{hook}({', '.join(named)}=...): a hook's argument with a default is never filled in"
+        text = f"{said}; remove the default"
+    elif inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        text = f"{hook} is an `async def`, which nobody awaits; write a plain `def`"
+    elif inspect.isgeneratorfunction(function) and not (implementation.wrapper or implementation.hookwrapper):
+        text = f"{hook} holds a `yield`, so that calling it runs nothing of it; return what it is to give"
+    if text:
+        raise ConfigError([f"plugin {source.name!r} ({source.origin}): {text}"])
 
 
 def _explained(error: pluggy.PluginValidationError) -> str:
@@ -224,28 +229,25 @@ def watch_hooks(plugins: Iterable[Plugin], observer: HookObserver) -> None:
             plugin.hooks[hook] = WatchedHook(caller, plugin.source.name, hook, observer)
 
 
+# A plugin may raise anything, and must not bring down the worker or another's call with it. Nobody but
+# the two functions that say so below catches everything for that.
+
+
 def ask(plugin: Plugin, hook: str, **arguments: Any) -> Any:
     """Call a policy hook: its own refusal passes, anything else it raises fails the call closed."""
-    try:
-        results = plugin.hooks[hook](**arguments)
-    except GatewayError:
-        raise
-    except Exception as error:
-        plugin.errors += 1
-        log.exception("plugin %s failed in %s", plugin.source.name, hook)
-        raise PluginError(f"plugin {plugin.source.name!r} failed in {hook}") from error
+    results = asked(plugin, hook, plugin.hooks[hook], **arguments)
     return results[0] if results else None
 
 
-def asked(plugin: Plugin, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call what a policy *hook* gave, on the same terms."""
+def asked(plugin: Plugin, hook: str, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+    """Call *function*, which is or came from a policy *hook*. Raises its GatewayErrors as they are, and
+    PluginError, which names the plugin, for anything else."""
     try:
-        return function(*arguments)
+        return function(*arguments, **named)
     except GatewayError:
         raise
     except Exception as error:
-        plugin.errors += 1
-        log.exception("plugin %s failed in what %s gave", plugin.source.name, hook)
+        _blame(plugin, hook)
         raise PluginError(f"plugin {plugin.source.name!r} failed in {hook}") from error
 
 
@@ -254,7 +256,11 @@ def tell(plugin: Plugin, hook: str, **arguments: Any) -> Any:
     try:
         results = plugin.hooks[hook](**arguments)
     except Exception:
-        plugin.errors += 1
-        log.exception("plugin %s failed in %s", plugin.source.name, hook)
+        _blame(plugin, hook)
         return None
     return results[0] if results else None
+
+
+def _blame(plugin: Plugin, hook: str) -> None:
+    plugin.errors += 1
+    log.exception("plugin %s failed in %s", plugin.source.name, hook)

@@ -13,9 +13,10 @@ from typing import Any
 from gateway import json_edit, json_text
 from gateway.bodies import JsonBody
 from gateway.config.forms import HeaderRules
-from gateway.config.settings import BodyEdits, ErrorRule, Parameters, ProviderSettings, When
+from gateway.config.provider_settings import BodyEdits, ErrorRule, Parameters, ProviderSettings, When
 from gateway.domain import GENERATE, Call, Candidate, UpstreamReply, UpstreamRequest
 from gateway.errors import BadRequest, Fault
+from gateway.json_pointer import at, pointer_to
 from gateway.templates import fill
 from gateway.usage import UPSTREAM, Usage
 
@@ -92,7 +93,7 @@ class ChannelRules:
                 request.set_member(_pointer(name), within)
         for name in dropped:
             request.unset_member(_pointer(name))
-        if (dropped or changed) and (candidate.channel.settings.strict or call.headers.get("x-gateway-strict") == "1"):
+        if (dropped or changed) and (candidate.channel.settings.strict or call.strict):
             names = ", ".join([*dropped, *changed])
             text = f"channel {candidate.channel.name!r} does not take as it is: {names}"
             raise BadRequest(text, code="not_translatable", details={"dropped": dropped, "clamped": changed})
@@ -100,13 +101,13 @@ class ChannelRules:
 
     def read_usage(self, document: Any) -> Usage | None:
         """The Usage that stands where the provider says, if any of it does."""
-        found = {kind: _at(document, pointer) for kind, pointer in self._usage.items()}
+        found = {kind: at(document, pointer) for kind, pointer in self._usage.items()}
         counts = {kind: n for kind, n in found.items() if isinstance(n, int) and not isinstance(n, bool)}
         return Usage(**counts, source=UPSTREAM) if counts else None
 
     def reworded(self, fault: Fault, document: Any) -> Fault:
         """*fault* in the words that stand where the provider says; itself if none do."""
-        found = {name: _at(document, pointer) for name, pointer in self.error.items()}
+        found = {name: at(document, pointer) for name, pointer in self.error.items()}
         words: dict[str, Any] = {
             name: str(value) for name, value in found.items() if isinstance(value, str | int) and name != "retry_after"
         }
@@ -201,7 +202,7 @@ def _edit_body(edits: BodyEdits, request: UpstreamRequest) -> None:
         apply_edits(request)
         document = _parsed(request.body)
         for old, new in edits.rename.items():
-            value = _at(document, old)
+            value = at(document, old)
             if value is not None:
                 request.unset_member(old)
                 request.set_member(new, value)
@@ -217,7 +218,7 @@ def _there(pointers: list[str], request: UpstreamRequest) -> list[str]:
     if not any(b'"%b"' % pointer.rpartition("/")[2].encode() in data for pointer in pointers):
         return []
     document = _parsed(request.body)
-    return [pointer[1:].replace("/", ".") for pointer in pointers if _at(document, pointer) is not None]
+    return [pointer[1:].replace("/", ".") for pointer in pointers if at(document, pointer) is not None]
 
 
 def _parsed(holder: Any) -> Any:
@@ -229,20 +230,7 @@ def _parsed(holder: Any) -> Any:
 
 
 def _pointer(name: str) -> str:
-    return name if name.startswith("/") else "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def _at(document: Any, pointer: str) -> Any:
-    """What the JSON Pointer leads to (RFC 6901); None where it leads nowhere."""
-    for token in pointer.split("/")[1:]:
-        token = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, dict):
-            document = document.get(token)
-        elif isinstance(document, list) and token.isdecimal() and int(token) < len(document):
-            document = document[int(token)]
-        else:
-            return None
-    return document
+    return name if name.startswith("/") else pointer_to(name)
 
 
 def _within(value: Any, least: float | None, most: float | None) -> Any:
@@ -257,7 +245,7 @@ def _matches(rule: ErrorRule, pattern: re.Pattern[str] | None, response: Upstrea
         return False
     if not rule.at:
         return pattern is None or bool(pattern.search(response.body.decode("utf-8", "replace")))
-    value = _at(document, rule.at)
+    value = at(document, rule.at)
     if value is None or (rule.equals is not None and value != rule.equals):
         return False
     return pattern is None or bool(pattern.search(_text(value)))

@@ -6,6 +6,7 @@ end in LF, CRLF or CR; ``data:`` may come without a space; an event ends with an
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -14,6 +15,8 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
 KEEP_ALIVE = b": keep-alive\n\n"
+# An event larger than this is passed on while it still arrives, instead of being held until whole.
+LARGE_EVENT = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,16 @@ class Splitter:
         rest = b"".join(self._held)
         self._held, self._size = [], 0
         return rest
+
+
+def blocks(whole: bytes) -> Iterator[bytes]:
+    """The events in *whole* as bytes, each with its separator; what is left at the end comes last."""
+    at = 0
+    for found in _EVENT_END.finditer(whole):
+        yield whole[at : found.end()]
+        at = found.end()
+    if at < len(whole):
+        yield whole[at:]
 
 
 def events(whole: bytes) -> list[Event]:

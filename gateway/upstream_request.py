@@ -39,7 +39,7 @@ def build_request(call: Call, candidate: Candidate, translated: JsonBody | None 
     headers["accept-encoding"] = "identity"  # a packed stream could not be read event by event
     headers["x-request-id"] = call.id
     body = translated or call.body
-    if body is not None:
+    if body is not None and body.content_type:
         headers["content-type"] = body.content_type
     request = UpstreamRequest(call.method, _url(call, candidate), headers, body)
     if isinstance(body, JsonBody):
@@ -82,6 +82,8 @@ def authorize(channel: Channel, dialect: str, key: Secret, request: UpstreamRequ
 
 def _url(call: Call, candidate: Candidate) -> str:
     channel, endpoint, query = candidate.channel, call.endpoint, call.query
+    if call.upload is not None:
+        return call.upload.url
     own = channel.provider.dialects.get(candidate.dialect, "")
     usual = USUAL_PATHS[candidate.dialect]
     action = endpoint.path.rpartition(":")[2]
@@ -111,7 +113,7 @@ def _moved(path: str, endpoint: Endpoint) -> str:
 
 def _join(base_url: str, path: str) -> str:
     # SDKs are configured with and without the version in the base URL; so are channels.
-    version = path[1:].partition("/")[0]
+    version = path[1:].removeprefix("upload/").partition("/")[0]
     if base_url.endswith(f"/{version}"):
         base_url = base_url[: -len(version) - 1]
     return base_url + path

@@ -103,6 +103,10 @@ class Case:
         translation = self._translation(prompt)
         return as_json(translation.reply(self.document("upstream_reply"), asked(prompt)))
 
+    def left_out(self, prompt: Prompt) -> list[str]:
+        translation = self._translation(prompt)
+        return translation.left_out(translation.read_reply(self.document("upstream_reply")))
+
     def stream(self, prompt: Prompt, size: int, writer: str = "StreamWriter") -> bytes:
         """What the client gets when the upstream's stream comes in pieces of *size* bytes."""
         upstream = self.said["upstream_stream"].encode()

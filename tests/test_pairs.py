@@ -15,7 +15,8 @@ of a document is JSON as it stands). Members, those that apply:
     dropped           what could not be said, in the client's names; without it nothing was dropped
     error             the refusal instead: members of errors.Fault, those that matter
     upstream_reply    the channel's whole reply, and
-    reply             the client's, or
+    reply             the client's, and
+    left_out          what of it the client's dialect cannot say; without it nothing was left out; or
     reply_error       the failure instead (members of errors.Fault)
     upstream_stream   the bytes of the channel's stream, and
     stream            the client's events (text block); their data is compared as JSON
@@ -42,7 +43,7 @@ from tests.pair_cases import CUTS, PAIRS, as_json, case_id, cases, matched, told
 
 MEMBERS = set(
     "about request model streaming traits upstream_model fetched upstream_request dropped error"
-    " upstream_reply reply reply_error upstream_stream stream array broken"
+    " upstream_reply reply left_out reply_error upstream_stream stream array broken"
     " next_request next_upstream_request next_dropped".split()
 )
 # What the client keeps of the answer that a case shows.
@@ -92,6 +93,7 @@ def test_a_reply(case):
     reply = case.reply(case.prompt())
     assert matched(case.document("reply"), reply) == reply, case.about
     sdk_types.REPLIES[case.names[0]](reply)
+    assert case.left_out(case.prompt()) == case.said.get("left_out", []), case.about
 
 
 @pytest.mark.parametrize("case", cases(member="reply_error"), ids=case_id)

@@ -92,12 +92,12 @@ def test_hooks_get_what_is_documented(good, told, sent):
 
 
 def test_what_authenticate_sees(good, told, sent):
-    sent(good, "/v1/chat/completions?key=one", b'{"model":"m"}', {"X-Api-Key": "one"})
+    sent(good, "/v1/chat/completions?key=letmein", b'{"model":"m"}', {"X-Api-Key": "letmein"})
     inbound = told("authenticate")[0]["request"]
     assert (inbound.method, inbound.path) == ("POST", "/v1/chat/completions")
     assert inbound.address == ipaddress.ip_address("127.0.0.1")
-    assert [secret.reveal() for secret in inbound.credentials] == ["one"]
-    assert "one" not in repr(inbound)
+    assert [secret.reveal() for secret in inbound.credentials] == ["letmein"]
+    assert "letmein" not in repr(inbound)
 
 
 def test_what_a_call_says(good, told, sent):

@@ -133,6 +133,8 @@ def test_a_plugin_loaded_anew_is_read_anew(tmp_path):
     ("misspelt", ["unknown hook 'befor_call'", "hooks are: register_providers, check_config"]),
     ("wrong_argument", ["chanel"]),
     ("default_argument", ["before_call(call=...)", "a default is never filled in; remove the default"]),
+    ("async_hook", ["before_call", "async def", "plain `def`"]),
+    ("generator_hook", ["before_call", "yield"]),
     ("unimportable", ["cannot be imported", "not today"]),
     ("unmakeable", ["cannot be made", "not today"]),
 ])  # fmt: skip
@@ -141,6 +143,12 @@ def test_a_broken_plugin_is_a_complaint_that_says_what_to_mend(name, wanted, com
     assert complaint.startswith(f"plugin {name!r} ({samples / 'broken' / name}.py)")
     assert not [text for text in wanted if text not in complaint]
     assert "\n" not in complaint
+
+
+def test_a_wrapper_may_yield_as_it_is_run(client_of, samples, plugin_of):
+    client = client_of(YAML.format(folder=samples, plugins="wrapping", provider="echo"))
+    answer = client.post("/v1/chat/completions", json={"model": "echo", "messages": []})
+    assert plugin_of(client, "wrapping").seen == [answer.headers["x-request-id"]]
 
 
 def test_a_page_where_the_api_lives_is_refused(complaints_of):

@@ -38,6 +38,15 @@ def test_a_whole_call_is_translated_both_ways(path, client, network, sent):
     assert answer.headers["content-length"] == str(len(answer.data))
 
 
+def test_what_the_clients_dialect_cannot_say_of_a_whole_reply_is_named(client, network, sent):
+    call = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    network.post(MESSAGES, json=REPLY | {"content": [call, *REPLY["content"], call]})
+    answer = sent(client, "/v1/chat/completions", ASKED | {"provider": {"colour": "red"}})
+    assert answer.json["choices"][0]["message"]["content"] == "hello"
+    told = "provider.colour: unknown; part.server_tool_use: left out of the reply"
+    assert answer.headers["x-gateway-warning"] == told
+
+
 @pytest.mark.parametrize("path, wanted", [
     ("/v1/chat/completions", [b'"content":"hel"', b'"content":"lo"', b'"finish_reason":"stop"', b"data: [DONE]"]),
     ("/v1/responses", [b"response.output_text.delta", b"response.completed"]),
@@ -213,7 +222,10 @@ IMAGE = {"model": "gemini", "messages": [{"role": "user", "content": [
 
 
 @pytest.mark.parametrize("more, reason", [
-    ("", "not a public one"), ("fetch: false", "fetches nothing"), ("proxy: http://egress.test:1", "behind a proxy"),
+    ("fetch: any", "not a public one"), ("fetch: false", "`fetch` does not name http://127.0.0.1:9"),
+    ("fetch: [cdn.test]", "`fetch` does not name http://127.0.0.1:9"), ("", "`fetch` does not name http://127.0.0.1:9"),
+    ("proxy: http://egress.test:1", "`fetch` does not name http://127.0.0.1:9"),
+    ("fetch: ['http://127.0.0.1:9']", "not a public one"),
 ])  # fmt: skip
 def test_media_is_not_fetched_from_inside(more, reason, client_of, network, sent):
     client = client_of(f"""

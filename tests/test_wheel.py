@@ -1,11 +1,8 @@
 """What `pip install` gives: a wheel that serves from any folder, without the checkout."""
 
-import os
-import shutil
 import site
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,18 +13,6 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
-    for name in ("gateway", "plugins", "conf"):  # a copy: an older build's leftovers must not get in
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source]
-    subprocess.run(command, check=True, timeout=300, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
-    return next(folder.glob("*.whl"))
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gateway.concealing import MASK
 from gateway.errors import ConfigError
 from gateway.policies import ChainedFile, Rotation, without_keys
 from gateway.state import StateAway
 
 NAME = "acts.jsonl"
 _SECRET = re.compile(r"--?[\w-]*(key|secret|token|password|sha256|digest|url)[\w-]*")
-_HIDDEN = "***"
 _ONE_CHAIN = Rotation(size=1 << 40, per="never")
 
 
@@ -45,9 +45,9 @@ def without_secrets(words: list[str]) -> list[str]:
     for before, word in itertools.pairwise(["", *words]):
         name, equals, _ = word.partition("=")
         if _SECRET.fullmatch(before):
-            shown.append(_HIDDEN)
+            shown.append(MASK)
         elif equals and _SECRET.fullmatch(name):
-            shown.append(f"{name}={_HIDDEN}")
+            shown.append(f"{name}={MASK}")
         else:
             shown.append(without_keys(word))
     return shown

@@ -25,26 +25,30 @@ class Credentials:
     token: str = field(default="", repr=False)
 
 
-def sign(
-    credentials: Credentials, region: str, service: str, method: str, url: str, headers: Mapping[str, str],
-    body: bytes, now: datetime,
-) -> dict[str, str]:  # fmt: skip
-    """The headers to add to a request of *method* to *url* with *body*. Those in *headers* are
-    signed too, so they have to arrive as they are given; ``host`` is signed in any case."""
-    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    added = {"x-amz-date": stamp} | ({"x-amz-security-token": credentials.token} if credentials.token else {})
-    signed = {"host": _host(url)} | {name.lower(): value for name, value in headers.items()} | added
-    names = ";".join(sorted(signed))
-    request = canonical_request(method, url, signed, hashlib.sha256(body).hexdigest())
-    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()])
-    key = f"AWS4{credentials.secret_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
-    credential = f"Credential={credentials.access_key}/{scope}"
-    added["authorization"] = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={signature}"
-    return added
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs for one AWS service in one region."""
+
+    credentials: Credentials
+    region: str
+    service: str
+
+    def sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes, now: datetime) -> dict[str, str]:
+        """The headers to add to a request of *method* to *url* with *body*. Those in *headers* are
+        signed too, so they have to arrive as they are given; ``host`` is signed in any case."""
+        own, stamp = self.credentials, now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        added = {"x-amz-date": stamp} | ({"x-amz-security-token": own.token} if own.token else {})
+        signed = {"host": _host(url)} | {name.lower(): value for name, value in headers.items()} | added
+        names = ";".join(sorted(signed))
+        request = canonical_request(method, url, signed, hashlib.sha256(body).hexdigest())
+        scope = f"{stamp[:8]}/{self.region}/{self.service}/aws4_request"
+        to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()])
+        key = f"AWS4{own.secret_key}".encode()
+        for part in [*scope.split("/"), to_sign]:
+            key = hmac.digest(key, part.encode(), "sha256")
+        credential = f"Credential={own.access_key}/{scope}"
+        added["authorization"] = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={key.hex()}"
+        return added
 
 
 def canonical_request(method: str, url: str, headers: Mapping[str, str], digest: str) -> str:

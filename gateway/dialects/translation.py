@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from gateway.dialects import custom_tools
-from gateway.dialects.vocabulary import Asked, Completion, Failed, Finished, Media, Opaque, Prompt, Target, Written
+from gateway.dialects.vocabulary import Asked, Completion, Failed, Media, Opaque, Prompt, Target, Written
 from gateway.errors import Fault
 from gateway.sse import Event
 
@@ -37,6 +37,14 @@ class Translation:
         """The channel's whole reply in the client's shape. Raises ChannelFailed."""
         return self.client.write_reply(self.read_reply(document), asked)
 
+    def left_out(self, completion: Completion) -> list[str]:
+        """``part.KIND`` of what of a reply the client's dialect cannot say: what another dialect alone
+        understands, such as the calls of tools that a vendor runs itself."""
+        own = self.client.__name__.rpartition(".")[2]
+        parts = (part for candidate in completion.candidates for part in candidate.parts)
+        foreign = (part for part in parts if isinstance(part, Opaque) and part.dialect != own)
+        return list(dict.fromkeys(map(unsaid_opaque, foreign)))
+
     def read_reply(self, document: Any) -> Completion:
         """The channel's whole reply in neutral words. Raises ChannelFailed."""
         return custom_tools.unwrapped(self.channel.read_reply(document), self._wrapped)
@@ -56,7 +64,6 @@ class StreamTranslation:
     def __init__(self, reader: Any, writer: Any):
         self._reader = reader
         self._writer = writer
-        self.finished = False  # the upstream said why it ended
         self.failed: Fault | None = None
 
     def feed(self, event: Event) -> bytes:
@@ -73,8 +80,6 @@ class StreamTranslation:
             if isinstance(event, Failed):
                 self.failed = event.fault
                 break
-            if isinstance(event, Finished):
-                self.finished = True
             written += self._writer.feed(event)
         return written
 

@@ -15,11 +15,11 @@ from gateway.policies.patterns import OwnPattern, named_pattern
 from gateway.policies.reply_cache import ReplyCache, open_cache
 from gateway.policies.request_digest import request_digest
 from gateway.policies.restoring import ReplyRewriter
-from gateway.policies.rules import Whom
+from gateway.policies.rules import Rule
 
 __all__ = [
     "Added", "ChainBroken", "ChainedFile", "Masks", "Outbox", "OwnPattern", "PATTERN_NAMES", "ReplyCache",
-    "ReplyRewriter", "Rotation", "Seconds", "Size", "Whom", "find_in_document", "has_text_reply", "masked",
+    "ReplyRewriter", "Rotation", "Rule", "Seconds", "Size", "find_in_document", "has_text_reply", "masked",
     "named_pattern", "open_cache", "put_text", "request_digest", "text_of", "verify_files", "webhook_key",
     "with_system_text", "without_keys",
 ]  # fmt: skip

@@ -1,25 +1,14 @@
-"""The bytes of events: where each ends, where its data stands, and which of them are alike."""
+"""The bytes of an event: where its data stands, and which other events are like it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from gateway.policies.json_spans import span_of
 from gateway.policies.lanes import Piece
 
-_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _DATA = re.compile(rb"(?:(?<=[\r\n])|\A)data:[ ]?([^\r\n]*)")
 _INSIDE = re.compile(rb'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*')
 _UNLIKE = 8  # events in a row that were not alike
-
-
-def blocks(events: bytes) -> Iterator[bytes]:
-    """The events in a piece of whole events, separators included; what is left at its end comes last."""
-    at = 0
-    for match in _EVENT_END.finditer(events):
-        yield events[at : match.end()]
-        at = match.end()
-    if at < len(events):
-        yield events[at:]
 
 
 def with_data(block: bytes, lines: Sequence[tuple[int, int]], data: bytes) -> bytes:

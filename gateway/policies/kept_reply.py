@@ -24,6 +24,14 @@ class KeptReply:
         return b"\n".join([json_text.write(head), b"".join(self.pieces)])
 
 
+class KeeperAway(Exception):
+    """Where replies are kept cannot be asked now. Says no more than what kind of error it was: the text of
+    the error may name a password."""
+
+    def __init__(self, error: Exception):
+        super().__init__(type(error).__name__)
+
+
 def unpacked(data: bytes) -> KeptReply:
     """What ``packed`` gave. Raises ValueError when it is something else."""
     line, _, body = data.partition(b"\n")

@@ -18,19 +18,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway import json_text
+from gateway.direct import direct_opener
 
 log = logging.getLogger("gateway.webhook")
 
 _PATIENCE = 5.0  # seconds for one post
 _LONGEST_WAIT = 300.0  # seconds between two tries
 _DEAD = frozenset({400, 401, 403, 404, 405, 410, 413, 415, 422})  # no later try would fare better
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Events go where the configuration says, and nowhere else."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 class Outbox:
@@ -46,7 +40,7 @@ class Outbox:
         self._most = most
         self._one = threading.Lock()
         self._sending = threading.Lock()
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = direct_opener()
         self._tried = 0
         self._again_at = 0.0  # monotonic
         self._posted: tuple[str, list[dict[str, Any]]] | None = None  # id and events of the batch under way

@@ -2,6 +2,8 @@
 
 import redis
 
+from gateway.policies.kept_reply import KeeperAway
+
 _PATIENCE = 0.25  # seconds; a cache that is slower is none
 _PREFIX = "gateway:reply:"
 
@@ -15,10 +17,16 @@ class InRedis:
         )
 
     def get(self, digest, now):
-        return self._client.get(_PREFIX + digest)
+        try:
+            return self._client.get(_PREFIX + digest)
+        except redis.RedisError as error:
+            raise KeeperAway(error) from None
 
     def put(self, digest, data, now, seconds):
-        self._client.set(_PREFIX + digest, data, px=max(1, int(seconds * 1000)))
+        try:
+            self._client.set(_PREFIX + digest, data, px=max(1, int(seconds * 1000)))
+        except redis.RedisError as error:
+            raise KeeperAway(error) from None
 
     def close(self):
         self._client.close()

@@ -4,6 +4,7 @@ A cache is never in the way: one that cannot be asked knows nothing, and says so
 and then.
 """
 
+import contextlib
 import importlib
 import logging
 import sqlite3
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.errors import ConfigError
-from gateway.policies.kept_reply import KeptReply, unpacked
+from gateway.policies.kept_reply import KeeperAway, KeptReply, unpacked
 
 log = logging.getLogger("gateway.cache")
 
@@ -24,7 +25,7 @@ _REST = 1.0  # seconds to leave a keeper alone that failed
 
 
 class Keeper(Protocol):
-    """May raise anything: the cache knows nothing then."""
+    """Raises KeeperAway when it cannot be asked: the cache knows nothing then."""
 
     def get(self, digest: str, now: float) -> bytes | None: ...
 
@@ -51,7 +52,7 @@ class ReplyCache:
         try:
             data = self._keeper.get(digest, now)
             kept = unpacked(data) if data is not None else None
-        except Exception as error:
+        except (KeeperAway, ValueError) as error:  # or it keeps something else
             self._failed(error)
             return None
         if kept is None or now - kept.at >= self._seconds:
@@ -64,7 +65,7 @@ class ReplyCache:
         now = self._clock()
         try:
             self._keeper.put(digest, KeptReply(now, content_type, streamed, pieces).packed(), now, self._seconds)
-        except Exception as error:
+        except KeeperAway as error:
             self._failed(error)
 
     def close(self) -> None:
@@ -75,7 +76,7 @@ class ReplyCache:
         self._rests_until = now + _REST
         if now - self._complained >= _QUIET:
             self._complained = now
-            log.error("the cache cannot be used now: %s", type(error).__name__)  # its text may name a password
+            log.error("the cache cannot be used now: %s", error)
 
 
 class InMemory:
@@ -129,16 +130,15 @@ class InFile:
         self._database: sqlite3.Connection | None = None
 
     def get(self, digest, now):
-        with self._one:
-            sql = "SELECT data FROM replies WHERE digest = ? AND until > ?"
-            row = self._open().execute(sql, (digest, now)).fetchone()
+        sql = "SELECT data FROM replies WHERE digest = ? AND until > ?"
+        with self._asked() as database:
+            row = database.execute(sql, (digest, now)).fetchone()
         return row[0] if row else None
 
     def put(self, digest, data, now, seconds):
-        with self._one:
-            database = self._open()
+        row = digest, now, now + seconds, len(data), data
+        with self._asked() as database:
             try:
-                row = digest, now, now + seconds, len(data), data
                 database.execute("REPLACE INTO replies VALUES (?, ?, ?, ?, ?)", row)
                 self._written += 1
                 if self._written % self._LOOK == 1:
@@ -152,6 +152,15 @@ class InFile:
             if self._database is not None:
                 self._database.close()
                 self._database = None
+
+    @contextlib.contextmanager
+    def _asked(self):
+        """The database, for one at a time."""
+        try:
+            with self._one:
+                yield self._open()
+        except (sqlite3.Error, OSError) as error:
+            raise KeeperAway(error) from None
 
     def _open(self):
         if self._database is None:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from gateway import json_text
+from gateway import json_text, sse
 from gateway.domain import UpstreamReply
-from gateway.policies.event_bytes import Alike, blocks, data_lines, with_data
+from gateway.policies.event_bytes import Alike, data_lines, with_data
 from gateway.policies.json_spans import (
     STRING,
     Splice,
@@ -174,7 +174,7 @@ class ReplyRewriter:
     def feed(self, events: bytes) -> bytes:
         if self._nothing_in(events):
             return events
-        return b"".join([self._event(block) for block in blocks(events)])
+        return b"".join([self._event(block) for block in sse.blocks(events)])
 
     def close(self) -> bytes:
         return b"".join(self._endings([ALL]))

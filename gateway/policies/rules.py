@@ -1,21 +1,23 @@
 """Whom a rule of a policy is for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from gateway.config.checker import option
 from gateway.domain import Call
 
 
-@dataclass(frozen=True, slots=True)
-class Whom:
-    """The calls of certain keys and teams, for certain models, with certain headers: those that fit all
-    that is given. All are names or globs; nothing given fits every call."""
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What the rules of policies have in common: they are for the calls that fit all that is given, and
+    one that gives nothing is for every call. ``line`` is where it stands in the YAML."""
 
-    keys: Sequence[str] = ()
-    teams: Sequence[str] = ()
-    models: Sequence[str] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    keys: list[str] = option("client keys (names or globs) that it is for; none given: all", [])
+    teams: list[str] = option("teams that it is for", [])
+    models: list[str] = option("models, by the name that the client uses", [])
+    headers: dict[str, str] = option("header -> value (or glob) that the request must have", {})
+    line: int = 0
 
     def fits(self, call: Call) -> bool:
         principal = call.principal
@@ -25,12 +27,6 @@ class Whom:
             and (not self.models or any(_any(model, self.models) for model in (call.model, *call.wishes.models)))
             and all(fnmatchcase(call.headers.get(name.lower(), ""), value) for name, value in self.headers.items())
         )
-
-    def text(self) -> str:
-        """For messages: ``team search, models gpt-*``."""
-        parts = [("key", self.keys), ("team", self.teams), ("model", self.models)]
-        said = [f"{word} {' or '.join(names)}" for word, names in parts if names]
-        return ", ".join([*said, *(f"header {name}" for name in self.headers)]) or "all calls"
 
 
 def _any(name: str, globs: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from gateway import sse
 from gateway.dialects.gathering import completion_of
@@ -28,6 +28,33 @@ def question(dialect: str, model: str, text: str, stream: bool = False) -> dict[
         return {"model": model, "stream": stream, "input": text}
     more = {"max_tokens": 100} if dialect == "messages" else {}
     return {"model": model, "stream": stream, "messages": [{"role": "user", "content": text}], **more}
+
+
+class Asker:
+    """What can be asked and, as a context manager, is closed."""
+
+    def ask(self, dialect: str = "chat", text: str = "Hello", model: str = "m", *, stream: bool = False,
+            headers: Mapping[str, str] | None = None, **members: Any) -> "Answer":  # fmt: skip
+        """The answer to a small question; *members* are added to the request's body."""
+        body = question(dialect, model, text, stream) | members
+        return self.post(path_of(dialect, model, stream), body, headers, dialect)
+
+    def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None, dialect: str = "chat") -> "Answer":
+        """The answer to a POST of *body*: bytes as they are, anything else as JSON."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self._post(path, data, {"content-type": "application/json"} | dict(headers or {}), dialect)
+
+    def _post(self, path: str, data: bytes, headers: Mapping[str, str], dialect: str) -> "Answer":
+        raise AssertionError("each asker posts in a way of its own")
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.app import create_app
 from gateway.loading import Gateway
-from gateway.testing.asking import Answer, path_of, question
+from gateway.testing.asking import Answer, Asker
 
 
 def config_file(config: str | Mapping[str, Any] | Path, folder: Path) -> Path:
@@ -22,7 +22,7 @@ def config_file(config: str | Mapping[str, Any] | Path, folder: Path) -> Path:
     return path
 
 
-class Client:
+class Client(Asker):
     """Asks a gateway that runs on *config*: YAML text, a document, or a file's path.
 
     Without *begins* it is as one that a command has loaded: it shares no state, does nothing in
@@ -36,7 +36,7 @@ class Client:
             self._folder = tempfile.TemporaryDirectory(prefix="gateway-")
             folder = Path(self._folder.name)
         try:
-            self._app = create_app(config_file(config, folder or Path()))
+            self._app = create_app(config_file(config, folder or Path()), begins=begins)
         except BaseException:
             self._forget_folder()
             raise
@@ -49,17 +49,8 @@ class Client:
         """The configuration in force, with its loaded plugins."""
         return self._app.extensions["gateway"].gateway
 
-    def ask(self, dialect: str = "chat", text: str = "Hello", model: str = "m", *, stream: bool = False,
-            headers: Mapping[str, str] | None = None, **members: Any) -> Answer:  # fmt: skip
-        """The answer to a small question; *members* are added to the request's body."""
-        body = question(dialect, model, text, stream) | members
-        return self.post(path_of(dialect, model, stream), body, headers, dialect)
-
-    def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None, dialect: str = "chat") -> Answer:
-        """The answer to a POST of *body*: bytes as they are, anything else as JSON."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        given = {"content-type": "application/json"} | dict(headers or {})
-        response = self._client.open(path, method="POST", data=data, headers=given, buffered=False)
+    def _post(self, path: str, data: bytes, headers: Mapping[str, str], dialect: str) -> Answer:
+        response = self._client.open(path, method="POST", data=data, headers=dict(headers), buffered=False)
         shown = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, shown, dialect, False, iter(response.response), response.close)
 
@@ -71,9 +62,3 @@ class Client:
     def _forget_folder(self) -> None:
         if self._folder is not None:
             self._folder.cleanup()
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import os
 import signal
 import socket
@@ -13,15 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.testing.asking import Answer, path_of, question
+from gateway.testing.asking import Answer, Asker
 from gateway.testing.client import config_file
 
 _PATIENCE = 20.0  # seconds; only ever used up by a failure
 
 
-class LiveGateway:
-    """Serves *config* (see Client) from *folder*, where its ``log`` stands too. Raises
-    RuntimeError, with the log, when it does not start."""
+class LiveGateway(Asker):
+    """Serves *config* (see Client) from *folder*, where its ``log`` stands too; each question has a
+    connection of its own. Raises RuntimeError, with the log, when it does not start."""
 
     def __init__(self, config: str | Mapping[str, Any] | Path, folder: Path, *, workers: int = 1):
         path = config_file(config, folder)
@@ -41,17 +40,9 @@ class LiveGateway:
         """Everything it has written so far."""
         return self._log.read_text("utf-8", "replace")
 
-    def ask(self, dialect: str = "chat", text: str = "Hello", model: str = "m", *, stream: bool = False,
-            headers: Mapping[str, str] | None = None, **members: Any) -> Answer:  # fmt: skip
-        """The answer to a small question, over a connection of its own; see Client.ask."""
-        body = question(dialect, model, text, stream) | members
-        return self.post(path_of(dialect, model, stream), body, headers, dialect)
-
-    def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None, dialect: str = "chat") -> Answer:
-        """The answer to a POST of *body*: bytes as they are, anything else as JSON."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    def _post(self, path: str, data: bytes, headers: Mapping[str, str], dialect: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
-        connection.request("POST", path, data, {"content-type": "application/json"} | dict(headers or {}))
+        connection.request("POST", path, data, dict(headers))
         response = connection.getresponse()
         shown = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, shown, dialect, False, _pieces(response), connection.close)
@@ -68,12 +59,6 @@ class LiveGateway:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
-
-    def __enter__(self) -> "LiveGateway":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _until_it_answers(self) -> None:
         end = time.monotonic() + _PATIENCE

@@ -1,15 +1,15 @@
 """Keeps secrets out of what is written down: masks those that can be told by their place, and finds
 those that are known by their value wherever they stand."""
 
-import base64
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from gateway import json_edit, json_text
+from gateway.concealing import MASK, forms_of
+from gateway.json_pointer import pointer_to
 
-MASK = "***"
 _NAMES = re.compile(r"authori[sz]ation|key|token|secret|cookie|signature|credential|session|password|^sig$", re.I)
 _COUNTS = re.compile(r"ratelimit|rate-limit|tokens", re.I)  # headers that only tell how many are left
 # In a body "token" and "key" mean other things, too.
@@ -55,7 +55,7 @@ class Masker:
 
     def found_in(self, text: str) -> bool:
         """Whether a known secret stands there: as it is, in a URL, in JSON or in base64."""
-        return any(form in text for secret in self._known for form in _forms(secret))
+        return any(form in text for form in forms_of(self._known))
 
     def _form(self, text: str) -> str:
         pairs = parse_qsl(text, keep_blank_values=True)
@@ -73,21 +73,15 @@ def _is_secret(name: str) -> bool:
     return bool(_NAMES.search(name)) and not _COUNTS.search(name)
 
 
-def _secret_members(value: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
+def _secret_members(value: Any, above: str = "") -> Iterator[tuple[str, str]]:
     """(JSON Pointer, value) of the members whose names say that they are secrets."""
     if isinstance(value, list):
         value = dict(enumerate(value))
     if not isinstance(value, dict):
         return
     for name, inner in value.items():
-        where = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+        where = above + pointer_to(name)
         if str(name).lower() in _MEMBERS and isinstance(inner, str):
             yield where, inner
         else:
             yield from _secret_members(inner, where)
-
-
-def _forms(secret: str) -> list[str]:
-    packed = [base64.b64encode(secret.encode()[start:])[:-4].decode() for start in range(3)]
-    escaped = json_text.write(secret).decode()[1:-1]
-    return [secret, escaped, quote(secret, safe=""), quote_plus(secret), *(form for form in packed if len(form) >= 12)]

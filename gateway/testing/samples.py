@@ -4,7 +4,6 @@ Written with the gateway's own writers; a file of a samples folder takes the pla
 name: ``reply.chat.json``, ``stream.chat.sse`` (or of any other ending), ``error.chat.json``.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,6 @@ from gateway.dialects.vocabulary import (
 from gateway.errors import Fault, kind_of
 from gateway.usage import Usage
 
-_EVENT_ENDS = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)")
 WORDS = tuple(f"w{number}é€😀 " for number in range(24))  # characters of two, three and four bytes
 _USAGE = Usage(7, 24, source="upstream")
 _MEDIA_TYPES = {
@@ -93,7 +91,7 @@ def odd(document: bytes) -> bytes:
 
 def events(stream: bytes) -> list[bytes]:
     """The events of a stream as bytes, separators included."""
-    return [event for event in _EVENT_ENDS.split(stream) if event]
+    return list(sse.blocks(stream))
 
 
 def with_crlf(stream: bytes) -> bytes:

@@ -143,11 +143,8 @@ class _Keeping:
 
 def _is_complete(call, body):
     """Whether a whole reply says that the model came to an end."""
-    try:
-        document = JsonText.parse(body)
-    except JsonText.NotJson:
-        return False
-    if not isinstance(document, dict) or document.get("error"):
+    document = JsonText.object_of(body)
+    if not document or document.get("error"):
         return False
     if call.operation not in ("generate", "completions"):
         return True

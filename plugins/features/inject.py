@@ -14,14 +14,13 @@ _OPERATIONS = {"generate": {"chat", "responses", "messages", "gemini"}, "count_t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(policies.Rule):
     text: str = option("the system prompt")
     where: str = option("before or behind what the client says to the system", "before", choices=("before", "behind"))
-    keys: list[str] = option("client keys (names or globs) that it is for; none given: all", [])
-    teams: list[str] = option("teams that it is for", [])
-    models: list[str] = option("models, by the name that the client uses", [])
-    headers: dict[str, str] = option("header -> value (or glob) that the request must have", {})
-    line: int = 0
+
+    @property
+    def added(self):
+        return policies.Added(self.text, self.where == "before")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,24 +32,17 @@ class Options:
 class Plugin:
     def __init__(self, options):
         self._observes = options.mode == "observe"
-        self._empty = [rule.line for rule in options.rules if not rule.text.strip()]
-        self._rules = [
-            (
-                policies.Whom(rule.keys, rule.teams, rule.models, rule.headers),
-                policies.Added(rule.text, rule.where == "before"),
-            )
-            for rule in options.rules
-        ]
+        self._rules = options.rules
 
     @hookimpl
     def check_config(self):
-        return [(line, "the text of this rule is empty") for line in self._empty]
+        return [(rule.line, "the text of this rule is empty") for rule in self._rules if not rule.text.strip()]
 
     @hookimpl
     def before_call(self, call):
         if call.dialect not in _OPERATIONS.get(call.operation, ()):
             return
-        fitting = [added for whom, added in self._rules if whom.fits(call)]
+        fitting = [rule.added for rule in self._rules if rule.fits(call)]
         if not fitting:
             return
         if self._observes:

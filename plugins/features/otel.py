@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from gateway import Secret, hookimpl, option
 
 try:
+    import requests
     from opentelemetry import trace
     from opentelemetry.context import Context
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -65,20 +66,21 @@ class Plugin:
     def check_config(self):
         options = self._options
         parts = urlsplit(options.endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            yield f"plugins.otel.endpoint: expected an http(s) address, found {parts.scheme or 'no'} scheme"
-        if parts.username or parts.password:
-            yield "plugins.otel.endpoint: a key goes into `headers`, where it is kept secret"
-        if not 0 <= options.ratio <= 1:
-            yield f"plugins.otel.ratio: expected 0 to 1, found {options.ratio}"
-        if options.queue < 1 or options.every <= 0 or options.timeout <= 0:
-            yield "plugins.otel: queue, every and timeout are more than 0"
+        checks = (
+            (parts.scheme in ("http", "https") and parts.hostname,
+             f"endpoint: expected an http(s) address, found {parts.scheme or 'no'} scheme"),
+            (not parts.username and not parts.password,
+             "endpoint: a key goes into `headers`, where it is kept secret"),
+            (0 <= options.ratio <= 1, f"ratio: expected 0 to 1, found {options.ratio}"),
+            (min(options.queue, options.every, options.timeout) > 0, "queue, every and timeout are more than 0"),
+        )  # fmt: skip
+        return [complaint for good, complaint in checks if not good]
 
     @hookimpl
     def begin(self):
         options = self._options
         headers = {name: value.reveal() for name, value in options.headers.items()}
-        exporter = OTLPSpanExporter(options.endpoint, headers=headers, timeout=options.timeout)
+        exporter = OTLPSpanExporter(options.endpoint, headers=headers, timeout=options.timeout, session=_session())
         self._provider = TracerProvider(
             ParentBased(TraceIdRatioBased(options.ratio)), Resource.create({"service.name": options.service}),
             shutdown_on_exit=False,
@@ -175,6 +177,13 @@ class Plugin:
             self._shut_down()
 
 
+def _session():
+    """It goes where the configuration says: no proxies of the environment, no redirects."""
+    session = requests.Session()
+    session.trust_env, session.max_redirects = False, 0
+    return session
+
+
 class _Traced:
     """What is known of a call's trace: its span, that of the attempt which answers, its channels by name."""
 
@@ -195,7 +204,7 @@ class _Telling(SpanExporter):
     def export(self, spans):
         try:
             result = self._exporter.export(spans)
-        except Exception as error:
+        except Exception as error:  # of whatever the exporter is made of; its thread has to go on
             log.debug("sending spans failed: %s", type(error).__name__)
             result = SpanExportResult.FAILURE
         away = result is not SpanExportResult.SUCCESS

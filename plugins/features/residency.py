@@ -12,15 +12,10 @@ log = logging.getLogger("gateway.residency")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
-    keys: list[str] = option("client keys (names or globs) that it is for; none given: all", [])
-    teams: list[str] = option("teams that it is for", [])
-    models: list[str] = option("models, by the name that the client uses", [])
-    headers: dict[str, str] = option("header -> value (or glob) that the request must have", {})
+class Rule(policies.Rule):
     any: list[str] = option("a channel needs one of these tags", [])
     all: list[str] = option("a channel needs all of these tags", [])
     none: list[str] = option("a channel may have none of these tags", [])
-    line: int = 0
 
     def objection(self, tags):
         """Why a channel with these *tags* may not serve; empty if it may."""
@@ -42,15 +37,13 @@ class Options:
 class Plugin:
     def __init__(self, options):
         self._observes = options.mode == "observe"
-        self._rules = [
-            (policies.Whom(rule.keys, rule.teams, rule.models, rule.headers), rule) for rule in options.rules
-        ]
+        self._rules = options.rules
 
     @hookimpl
     def check_config(self, config):
         known = {tag for channel in config.channels if channel for tag in channel.tags}
         complaints = []
-        for _, rule in self._rules:
+        for rule in self._rules:
             if not (rule.any or rule.all or rule.none):
                 complaints.append((rule.line, "this rule names no tags; expected any, all or none"))
             missing = [tag for tag in rule.all if tag not in known]
@@ -61,7 +54,7 @@ class Plugin:
 
     @hookimpl
     def arrange_channels(self, call, route):
-        rules = [rule for whom, rule in self._rules if whom.fits(call)]
+        rules = [rule for rule in self._rules if rule.fits(call)]
         if not rules or not route.candidates:
             return
         left = []

@@ -1,7 +1,8 @@
 """Amazon Bedrock: Anthropic's models by InvokeModel, all others by Converse.
 
 A channel's key is a Bedrock API key, or ``ACCESS_KEY_ID:SECRET_ACCESS_KEY``, or
-``ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN``, with which requests are signed.
+``ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN``, with which requests are signed. Without a key they are
+signed with the credentials that AWS gives this machine.
 
 Source: the Amazon Bedrock API reference (InvokeModel, InvokeModelWithResponseStream, Converse,
 ConverseStream, CountTokens) and the user guide's "Anthropic Claude Messages API".
@@ -9,6 +10,8 @@ ConverseStream, CountTokens) and the user guide's "Anthropic Claude Messages API
 
 import base64
 import dataclasses
+import functools
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote, urlsplit
@@ -39,6 +42,8 @@ def register_providers(register):
         operations=frozenset({"count_tokens"}),
         paths={"count_tokens": "/model/{model}/count-tokens"},
         traits=frozenset({"no_image_url", "no_file_url"}),
+        keyless=True,
+        keyless_egress=aws.identity_places(os.environ),
     ))  # fmt: skip
 
 
@@ -87,7 +92,7 @@ def _invoke(channel, request, betas):
 
 def _converse(call, channel, request, model):
     written, dropped = aws.to_converse(JsonText.parse(request.body.data), "anthropic" in model)
-    if dropped and (channel.settings.strict or call.headers.get("x-gateway-strict") == "1"):
+    if dropped and (channel.settings.strict or call.strict):
         names = ", ".join(dropped)
         text = f"channel {channel.name!r} speaks Bedrock's Converse and cannot carry: {names}"
         raise BadRequest(text, code="not_translatable", details={"dropped": dropped})
@@ -101,19 +106,22 @@ def _replace(request, document):
 
 
 @hookimpl
-def authorize(channel, key, request):
-    access_key, colon, rest = key.reveal().partition(":")
-    if not colon:
-        request.headers["authorization"] = f"Bearer {access_key}"
-        return True
-    secret_key, _, token = rest.partition(":")
-    credentials = aws.Credentials(access_key, secret_key, token)
+def authorize(channel, key, request, tools, refresh):
+    if key is None:
+        find = functools.partial(aws.find_credentials, os.environ, tools, channel.options.region)
+        credentials = tools.cache.fetch("credentials", find, refresh)
+    else:
+        access_key, colon, rest = key.reveal().partition(":")
+        if not colon:
+            request.headers["authorization"] = f"Bearer {access_key}"
+            return True
+        secret_key, _, token = rest.partition(":")
+        credentials = aws.Credentials(access_key, secret_key, token)
+    signer = aws.Signer(credentials, channel.options.region, "bedrock")
     signed = {"content-type": request.headers["content-type"]}
     now = datetime.now(UTC)
     request.headers["host"] = urlsplit(request.url).netloc
-    request.headers.update(aws.sign(
-        credentials, channel.options.region, "bedrock", request.method, request.url, signed, request.body.data, now,
-    ))  # fmt: skip
+    request.headers.update(signer.sign(request.method, request.url, signed, request.body.data, now))
     return True
 
 

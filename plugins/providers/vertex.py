@@ -1,17 +1,17 @@
 """Google's Vertex AI: Gemini as `vertex`, Anthropic's models as `vertex-anthropic`.
 
 A channel's key is what `gcloud` and the console give as a credentials file, as JSON: a service
-account's, a user's, or that of a workload identity federation; or an API key. Without a key the
-metadata server of the machine is asked.
+account's, a user's, or that of a workload identity federation; or an API key. Without a key the file
+that GOOGLE_APPLICATION_CREDENTIALS names is taken, or else the metadata server of the machine is asked.
 
 Source: Vertex AI REST reference (generateContent, rawPredict), "Request predictions with Claude
 models", "Using OAuth 2.0 for server to server applications", AIP-4117 (external accounts).
 Service accounts need the extra `vertex`.
 """
 
+import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlencode
 
 from gateway import ChannelFailed, JsonText, Provider, hookimpl, option
@@ -22,10 +22,11 @@ except ImportError:
     jwt = None
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_METADATA = "http://metadata.google.internal"
+# Google's own tools go by the same variable.
+_METADATA = f"http://{os.environ.get('GCE_METADATA_HOST') or 'metadata.google.internal'}"
 _TOKENS = "https://oauth2.googleapis.com/token"
 _PLACE = "/v1/projects/${channel.options.project}/locations/${channel.options.region}/publishers"
-_EGRESS = ("oauth2.googleapis.com", "sts.googleapis.com", "iamcredentials.googleapis.com", _METADATA)
+_EGRESS = ("oauth2.googleapis.com", "sts.googleapis.com", "iamcredentials.googleapis.com")
 _SEVERAL = ("us", "eu")
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -40,7 +41,10 @@ class ChannelOptions:
 @hookimpl
 def register_providers(register):
     base_url = "https://aiplatform.googleapis.com"
-    own = {"auth": "bearer", "egress": (*_EGRESS, "${channel.options.subject}"), "keyless": True}
+    own = {
+        "auth": "bearer", "egress": (*_EGRESS, "${channel.options.subject}"),
+        "keyless": True, "keyless_egress": (_METADATA,),
+    }  # fmt: skip
     google, anthropic = f"{_PLACE}/google/models", f"{_PLACE}/anthropic/models"
     register(Provider(
         "vertex", {"gemini": google + "/{model}:{action}"}, base_url, operations=frozenset({"count_tokens"}),
@@ -83,6 +87,9 @@ def authorize(channel, key, request, tools, refresh):
 
 def _token(said, tools):
     """(token, seconds that it is good for)"""
+    file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if not said and file:
+        said = tools.read(file)
     if not said:
         url = f"{_METADATA}/computeMetadata/v1/instance/service-accounts/default/token"
         return _granted(tools.http.request("GET", url, {"metadata-flavor": "Google"}))
@@ -137,11 +144,7 @@ def _external_account(account, tools):
 
 def _subject(source, tools):
     if "file" in source:
-        try:
-            text = Path(source["file"]).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            reason = f"the workload's token cannot be read: {error.strerror}"
-            raise ChannelFailed(reason, code="token_refused") from None
+        text = tools.read(source["file"])
     else:
         text = tools.http.request("GET", source["url"], source.get("headers")).body.decode("utf-8", "replace")
     form = source.get("format", {})
@@ -155,7 +158,7 @@ def _granted(answer, member="access_token"):
     try:
         said = JsonText.parse(answer.body)
         if answer.status == 200:
-            return said[member], max(int(said.get("expires_in", 3600)) - 300, 60)
+            return said[member], float(said.get("expires_in", 3600))
         reason = said.get("error", "")
         reason = reason.get("status", "") if isinstance(reason, dict) else reason
     except (JsonText.NotJson, KeyError, AttributeError, ValueError):

@@ -30,20 +30,9 @@ MODELS = {"chat": "gpt", "responses": "codex", "messages": "claude", "gemini": "
 
 
 @pytest.fixture(name="serving")
-def _serving(client_of):
+def _serving(serving_client_of):
     """serving(plugins, more="") -> a client of a gateway whose plugins have begun."""
-    begun = []
-
-    def serve(plugins, more=""):
-        client = client_of(f"plugins: {plugins}\n{CHANNELS}\n{more}\n")
-        current = client.application.extensions["gateway"]
-        current.begin()
-        begun.append(current)
-        return client
-
-    yield serve
-    for current in begun:
-        current.end()
+    return lambda plugins, more="": serving_client_of(f"plugins: {plugins}\n{CHANNELS}\n{more}\n")
 
 
 class Channels:

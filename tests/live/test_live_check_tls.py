@@ -1,12 +1,11 @@
 """`gateway check --live` through TLS and proxies."""
 
 import json
-import ssl
-import subprocess
 
 import pytest
 from click.testing import CliRunner
 from live_cases import reply_bytes
+from live_papers import make_papers, server_context, sha256
 from live_proxy import ForwardProxy
 from live_servers import OTHER_KEY, SECRETS, UPSTREAM_KEY
 from live_upstream import Upstream
@@ -21,20 +20,8 @@ DAYS = {"good": 90, "soon": 3, "expired": -1}
 @pytest.fixture(scope="module", name="papers")
 def _papers(tmp_path_factory):
     """A certificate authority and its certificates for 127.0.0.1, named by DAYS."""
-    folder = tmp_path_factory.mktemp("papers")
-
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl(*new, "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-days", "99", "-subj", "/O=Corp/CN=Corp Root",
-            "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    for name, days in DAYS.items():
-        openssl(*new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                "-days", str(days), "-extfile", "names", "-out", f"{name}.pem")  # fmt: skip
-    return folder
+    wanted = {name: (days, "subjectAltName=IP:127.0.0.1") for name, days in DAYS.items()}
+    return make_papers(tmp_path_factory.mktemp("papers"), "/O=Corp/CN=Corp Root", wanted)
 
 
 @pytest.fixture(scope="module", name="secure")
@@ -42,12 +29,7 @@ def _secure(papers):
     """name -> an upstream behind the certificate of that name; `picky` wants one of its client."""
     upstreams = {}
     for name in [*DAYS, "picky"]:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        paper = name if name in DAYS else "good"
-        context.load_cert_chain(papers / f"{paper}.pem", papers / f"{paper}.key")
-        if name == "picky":
-            context.load_verify_locations(papers / "ca.pem")
-            context.verify_mode = ssl.CERT_REQUIRED
+        context = server_context(papers, name if name in DAYS else "good", asks=name == "picky")
         upstreams[name] = Upstream(context)
         upstreams[name].answer(_answer)
     yield upstreams
@@ -117,7 +99,7 @@ def test_a_certificate_that_is_no_good(name, host, words, check, secure, trusted
 
 
 def test_a_file_that_holds_no_certificate(check, secure, papers):
-    tls = check(secure["good"].url, f"tls: {{ca: '{papers / 'names'}'}}")["tls"]
+    tls = check(secure["good"].url, f"tls: {{ca: '{papers / 'good.ext'}'}}")["tls"]
     assert (tls["state"], "the files of `tls` cannot be used (" in tls["text"]) == ("failed", True)
 
 
@@ -162,3 +144,11 @@ def test_without_tls_the_proxy_gets_the_request_itself(check, upstream, proxy):
     assert (steps["proxy"]["state"], steps["end"]["state"]) == ("skipped", "ok")
     proxy.refuse = True
     assert "or the proxy refuses that host" in check(upstream.url, f"proxy: '{proxy.url}'")["auth"]["text"]
+
+
+def test_a_certificate_that_is_pinned(check, secure, papers):
+    for pinned, state in (("good", "ok"), ("soon", "failed")):
+        pin = sha256(papers, pinned)
+        tls = check(secure["good"].url, f"tls: {{ca: '{papers / 'ca.pem'}', fingerprint: '{pin}'}}")["tls"]
+        assert tls["state"] == state
+    assert "refused: it is not the one that is pinned; if its owner has changed it" in tls["text"]

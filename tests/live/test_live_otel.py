@@ -1,7 +1,6 @@
 """Traces as a collector gets them: real OTLP over HTTP, decoded."""
 
 import gzip
-import http.server
 import re
 import signal
 import threading
@@ -10,6 +9,7 @@ import pytest
 from live_cases import asking, path_of, reply_bytes, stream_events
 from live_servers import SECRETS, UPSTREAM_KEY, free_port, until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from web_server import WebServer
 
 pytestmark = pytest.mark.live
 
@@ -33,30 +33,21 @@ CONTEXT = f"00-{TRACE}-{PARENT}-01"
 both_workers = pytest.mark.parametrize("kind", ["gevent", "gthread"])
 
 
-class Collector:
+class Collector(WebServer):
     """Takes traces. ``spans`` are (span, its attributes); ``status`` is what it answers."""
 
     def __init__(self):
         self.spans, self.keys, self.raw, self.status, self.services = [], set(), b"", 200, set()
-        collector = self
+        super().__init__()
+        self.url += "/v1/traces"
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                data = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") == "gzip":
-                    data = gzip.decompress(data)
-                if collector.status == 200:
-                    collector.take(self.headers, data)
-                self.send_response(collector.status)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1/traces"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    def answer(self, request):
+        data = request.rfile.read(int(request.headers["content-length"]))
+        if request.headers.get("content-encoding") == "gzip":
+            data = gzip.decompress(data)
+        if self.status == 200:
+            self.take(request.headers, data)
+        return self.status, {}, b""
 
     def take(self, headers, data):
         self.keys.add(headers["x-collector-key"])
@@ -75,10 +66,6 @@ class Collector:
         span, about = until(found, "the call's span", 8)
         attempts = [pair for pair in self.spans if pair[0].parent_span_id == span.span_id]
         return span, about, sorted(attempts, key=lambda pair: pair[0].start_time_unix_nano)
-
-    def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def attributes_of(holder):

@@ -12,6 +12,7 @@ from live_cases import (
     each_dialect,
     error_of,
     hasty,
+    one_by_one,
     path_of,
     reply_bytes,
     stream_events,
@@ -28,13 +29,9 @@ def ask(client, dialect, model="up", stream=True):
 @each_dialect
 def test_each_event_arrives_before_the_next_is_sent(dialect, upstream, connect):
     client = ask(connect(), dialect)
-    first, *others = stream_events(dialect)
     with upstream.take() as exchange:
-        exchange.start().chunk(first)
-        client.head().expect(first)
-        for event in others:
-            exchange.chunk(event)
-            client.expect(event)
+        exchange.start()
+        one_by_one(stream_events(dialect), exchange.chunk, client)
         exchange.last_chunk()
     assert client.rest() == (b"", True)
 
@@ -43,13 +40,9 @@ def test_each_event_arrives_before_the_next_is_sent(dialect, upstream, connect):
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
 def test_events_without_any_framing_arrive_one_by_one(end, upstream, connect):
     client = ask(connect(), "chat")
-    first, *others = [event.replace(b"\n\n", end) for event in stream_events("chat")]
     with upstream.take() as exchange:
-        exchange.start(framing="").send(first)
-        client.head().expect(first)
-        for event in others:
-            exchange.send(event)
-            client.expect(event)
+        exchange.start(framing="")
+        one_by_one([event.replace(b"\n\n", end) for event in stream_events("chat")], exchange.send, client)
         exchange.close()
     assert client.rest() == (b"", True)
 
@@ -59,11 +52,8 @@ def test_an_array_stream_arrives_element_by_element(upstream, connect):
     client = connect().post("/v1beta/models/up:streamGenerateContent", asking("gemini", "up"))
     elements = [b'[{"candidates":[]}', b'\n,\r\n{"candidates":[]}', b"\n]\n"]
     with upstream.take() as exchange:
-        exchange.start(kind="application/json").chunk(elements[0])
-        client.head().expect(elements[0])
-        for element in elements[1:]:
-            exchange.chunk(element)
-            client.expect(element)
+        exchange.start(kind="application/json")
+        one_by_one(elements, exchange.chunk, client)
         exchange.last_chunk()
     assert client.rest() == (b"", True)
     assert client.headers["content-type"] == "application/json"

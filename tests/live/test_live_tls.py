@@ -2,13 +2,12 @@
 
 import base64
 import re
-import ssl
-import subprocess
 import time
 import uuid
 
 import pytest
-from live_cases import asking, error_of, reply_bytes, stream_events
+from live_cases import asking, error_of, one_by_one, reply_bytes, stream_events
+from live_papers import make_papers, server_context, sha256
 from live_proxy import ForwardProxy
 from live_servers import CLIENT_KEY, OTHER_KEY, UPSTREAM_KEY, Gateway, end
 from live_upstream import Upstream
@@ -23,6 +22,11 @@ providers: {scripted: {dialects: [chat]}}
 channels:
   - &up {name: good, provider: scripted, key: "${UPSTREAM_KEY}", base_url: "${SECURE}", models: [good],
          tls: {ca: "${CA}", cert: "${CERT}", key: "${KEY}"}}
+  - {<<: *up, name: pinned, models: [pinned],
+     tls: {ca: "${CA}", cert: "${CERT}", key: "${KEY}", fingerprint: "${PIN}"}}
+  - {<<: *up, name: mispinned, models: [mispinned],
+     tls: {ca: "${CA}", cert: "${CERT}", key: "${KEY}", fingerprint: "${OTHER_PIN}"}}
+  - {<<: *up, name: pinned-stranger, models: [pinned-stranger], tls: {ca: "${CERT}", fingerprint: "${PIN}"}}
   - {<<: *up, name: stranger, models: [stranger], tls: {ca: "${CERT}"}}
   - {<<: *up, name: usual, models: [usual], tls: null}
   - {<<: *up, name: nameless, models: [nameless], tls: {ca: "${CA}"}}
@@ -40,29 +44,13 @@ channels:
 @pytest.fixture(scope="module", name="papers")
 def _papers(tmp_path_factory):
     """A certificate authority with two certificates, `server` (for 127.0.0.1) and `client`."""
-    folder = tmp_path_factory.mktemp("papers")
-
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl(*new, "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority",
-            "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    for name, extension in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "basicConstraints=CA:FALSE")):
-        (folder / f"{name}.ext").write_text(extension)
-        openssl(*new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days",
-                "2", "-extfile", f"{name}.ext", "-out", f"{name}.pem")  # fmt: skip
-    return folder
+    wanted = {"server": (2, "subjectAltName=IP:127.0.0.1"), "client": (2, "basicConstraints=CA:FALSE")}
+    return make_papers(tmp_path_factory.mktemp("papers"), "/CN=authority", wanted)
 
 
 @pytest.fixture(scope="module", name="secure_")
 def _secure_(papers):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(papers / "server.pem", papers / "server.key")
-    context.load_verify_locations(papers / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    upstream = Upstream(context)
+    upstream = Upstream(server_context(papers, "server", asks=True))
     yield upstream
     upstream.stop()
 
@@ -96,6 +84,7 @@ def _gateway(folder, papers, secure_, upstreams, full, proxy_):
         "MISNAMED": secure_.url.replace("127.0.0.1", "localhost"), "DEAF": full.replace("http:", "https:"),
         "PLAIN": upstreams[1].url.replace("http:", "https:"), "PROXY": proxy_.url,
         "KNOWN": proxy_.url.replace("//", f"//me:{OTHER_KEY}@"),
+        "PIN": sha256(papers, "server"), "OTHER_PIN": sha256(papers, "client"),
     }  # fmt: skip
     gateway = Gateway(folder, YAML, name="tls", environment=environment)
     yield gateway
@@ -107,16 +96,12 @@ def _door(gateway):
     return gateway
 
 
-@pytest.mark.parametrize("model", ["good", "via-proxy"])
+@pytest.mark.parametrize("model", ["good", "via-proxy", "pinned"])
 def test_a_stream_arrives_event_by_event(model, secure, proxy, connect):
     client = connect().post("/v1/chat/completions", asking("chat", model))
-    first, *others = stream_events("chat")
     with secure.take() as exchange:
-        exchange.start().chunk(first)
-        client.head().expect(first)
-        for event in others:
-            exchange.chunk(event)
-            client.expect(event)
+        exchange.start()
+        one_by_one(stream_events("chat"), exchange.chunk, client)
         exchange.last_chunk()
     assert client.rest() == (b"", True)
 
@@ -152,7 +137,8 @@ def test_a_client_that_leaves(begun, model, secure, proxy, connect, gateway):
 
 @pytest.mark.parametrize(
     "model, reason",
-    [("stranger", "TLS: "), ("usual", "TLS: "), ("nameless", ""), ("misnamed", "TLS: Hostname mismatch"),
+    [("mispinned", "TLS: it is not the one that is pinned"), ("pinned-stranger", "TLS: "),
+     ("stranger", "TLS: "), ("usual", "TLS: "), ("nameless", ""), ("misnamed", "TLS: Hostname mismatch"),
      ("plain", ""), ("no-proxy", "connection refused")],
 )  # fmt: skip
 def test_wrong_certificates_are_refused(model, reason, secure, spare, connect):

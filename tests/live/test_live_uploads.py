@@ -1,143 +1,103 @@
-"""Uploads travel through a file, byte for byte, and do not grow the worker."""
+"""Google's SDK uploads files: begun, sent and finished through the gateway, on the channel and key that began them."""
 
-import hashlib
+import io
+import json
 import re
 import threading
-import uuid
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from live_cases import all_ways
-from live_servers import CLIENT_KEY, until
+from google import genai
+from google.genai import types
+from live_client import Client
+from live_servers import CLIENT_KEY, UPSTREAM_KEY
 
 pytestmark = pytest.mark.live
 
-BOUNDARY = "----gateway\u0027s(boundary)_+,-./:=?"
-MB = 1024 * 1024
+YAML = """
+keys: [{{name: alice, key: "${{CLIENT_KEY}}"}}]
+channels:
+  - &up {{name: first, provider: google, base_url: "{first}", keys: ["${{UPSTREAM_KEY}}", second-key], models: [up]}}
+  - {{<<: *up, name: second, base_url: "{second}"}}
+"""
+PATH = "/upload/v1beta/files"
 
 
-def form(*parts):
-    """A multipart form of (headers, content) pairs, preamble and epilogue included."""
-    body = b"a preamble\r\n"
-    for headers, content in parts:
-        body += b"--" + BOUNDARY.encode() + b"\r\n" + headers + b"\r\n\r\n" + content + b"\r\n"
-    return body + b"--" + BOUNDARY.encode() + b"--\r\nan epilogue\r\n"
+class Files:
+    """What Google's servers do: an upload has an address, takes pieces in their order, and ends with a file."""
+
+    def __init__(self, upstream):
+        self._url, self._one = upstream.url, threading.Lock()
+        self.uploads = {}  # id -> (key that began it, its pieces)
+        upstream.answer(self)
+
+    def __call__(self, exchange):
+        assert exchange.method == "POST"
+        command, key = exchange.headers["x-goog-upload-command"], exchange.headers["x-goog-api-key"]
+        if command == "start":
+            assert "file" in json.loads(exchange.body)
+            assert exchange.headers["x-goog-upload-header-content-type"] == "text/plain"
+            with self._one:
+                upload = f"u{len(self.uploads)}"
+                self.uploads[upload] = key, []
+            url = f"{self._url}{PATH}?upload_id={upload}&upload_protocol=resumable"
+            exchange.reply(b"", f"X-Goog-Upload-URL: {url}", "X-Goog-Upload-Status: active")
+            return
+        began, pieces = self.uploads[parse_qs(urlsplit(exchange.target).query)["upload_id"][0]]
+        assert key == began
+        assert int(exchange.headers["x-goog-upload-offset"]) == sum(map(len, pieces))
+        pieces.append(exchange.body)
+        if "finalize" not in command:
+            exchange.reply(b"", "X-Goog-Upload-Status: active")
+            return
+        file = {"name": "files/a", "uri": f"{self._url}/v1beta/files/a", "sizeBytes": str(sum(map(len, pieces)))}
+        exchange.reply(json.dumps({"file": file}).encode(), "X-Goog-Upload-Status: final")
 
 
-def field(name, value):
-    return b'Content-Disposition: form-data; name="%b"' % name, value
+@pytest.fixture(name="begun")
+def _begun(start, upstream, spare):
+    """(a gateway of two workers and two channels, the Files of each)"""
+    yaml = YAML.format(first=upstream.url, second=spare.url)
+    return start(yaml, workers=2), (Files(upstream), Files(spare))
 
 
-def file(content):
-    return b'Content-Disposition: form-data; name="file"; filename="model.wav"\r\nContent-Type: audio/wav', content
+@pytest.mark.parametrize("suffix", ["", "/gemini"])
+def test_googles_sdk_uploads_through_the_gateway(suffix, begun):
+    gateway, files = begun
+    options = types.HttpOptions(base_url=gateway.url + suffix, timeout=20_000)
+    client = genai.Client(api_key=CLIENT_KEY, http_options=options)
+    data = bytes(range(256)) * 4096 * 20  # 20 MiB: the SDK sends pieces of 8
+    for _ in range(6):  # channels and keys are drawn
+        file = client.files.upload(file=io.BytesIO(data), config={"mime_type": "text/plain"})
+        assert (file.name, file.size_bytes) == ("files/a", len(data))
+    sent = [pieces for each in files for _, pieces in each.uploads.values()]
+    assert [b"".join(pieces) == data for pieces in sent] == [True] * 6
+    assert {len(pieces) for pieces in sent} == {3}
+    keys = {key for each in files for key, _ in each.uploads.values()}
+    assert keys <= {UPSTREAM_KEY, "second-key"}
 
 
-SOUND = hashlib.shake_128(b"sound").digest(1000) + b'\r\n--not the boundary\r\nname="model"\r\n\r\n'
-SMALL = form(field(b"language", b"no"), file(SOUND), field(b"model", b"up"), field(b"temperature", b"0"))
-CONTENT_TYPE = f'multipart/form-data; boundary="{BOUNDARY}"'
+def peak_mb(pid):
+    """The most memory that a process has had, in MB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
 
 
-def private_mb(pid):
-    """The memory of a process that is its own: no mapped files, no page cache."""
-    return int(re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
-
-
-@all_ways
-def test_a_form_passes_as_it_is(upstream, connect):
-    upstream.answer(lambda exchange: exchange.reply(b'{"text":"hi"}'))
-    client = connect().post("/v1/audio/transcriptions", SMALL, content_type=CONTENT_TYPE).head()
-    assert client.rest() == (b'{"text":"hi"}', True)
-    (exchange,) = upstream.exchanges
-    assert exchange.body == SMALL
-    assert exchange.headers["content-type"] == CONTENT_TYPE
-
-
-@all_ways
-def test_a_model_is_renamed_inside_a_form(upstream, connect):
-    upstream.answer(lambda exchange: exchange.reply(b'{"text":"hi"}'))
-    body = SMALL.replace(b"\r\n\r\nup\r\n", b"\r\n\r\nrenamed\r\n")
-    client = connect().post("/v1/audio/transcriptions", body, content_type=CONTENT_TYPE).head()
-    assert client.status == 200
-    assert upstream.exchanges[0].body == SMALL.replace(b"\r\n\r\nup\r\n", b"\r\n\r\nup/stream\r\n")
-
-
-def test_a_form_without_a_model_means_the_usual_one(upstream, connect):
-    client = connect().post("/v1/audio/transcriptions", form(file(SOUND)), content_type=CONTENT_TYPE).head()
-    assert client.status == 404
-    assert "whisper-1" in client.json()["error"]["message"]
-    assert upstream.exchanges == []
-
-
-@all_ways
-def test_a_second_channel_gets_the_whole_form_again(upstream, spare, connect):
-    upstream.answer(lambda exchange: exchange.reply(b"{}", status="503 Full"))
-    spare.answer(lambda exchange: exchange.reply(b'{"text":"hi"}'))
-    body = SMALL.replace(b"\r\n\r\nup\r\n", b"\r\n\r\neither\r\n")
-    client = connect().post("/v1/audio/transcriptions", body, content_type=CONTENT_TYPE).head()
-    assert client.rest() == (b'{"text":"hi"}', True)
-    assert upstream.exchanges[0].body == spare.exchanges[0].body == body
-
-
-@all_ways
-@pytest.mark.parametrize("framing", ["sized", "chunked"])
-def test_thirty_megabytes_stream_through(framing, upstream, connect, gateway):
-    worker = gateway.workers()[0]
-    sound = hashlib.shake_128(b"sound").digest(MB) * 30
-    body = form(file(sound), field(b"model", b"renamed"))
-    before = most = private_mb(worker)
-    taken = []
-    waiting = threading.Thread(target=lambda: taken.append(upstream.take()))
-    waiting.start()
-    client = connect(timeout=30)
-    length = f"Content-Length: {len(body)}" if framing == "sized" else "Transfer-Encoding: chunked"
-    client.send(
-        f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nX-Api-Key: {CLIENT_KEY}\r\n"
-        f"Content-Type: {CONTENT_TYPE}\r\n{length}\r\n\r\n".encode()
-    )
-    for start in range(0, len(body), MB):
-        piece = body[start : start + MB]
-        client.send(piece if framing == "sized" else b"%x\r\n%b\r\n" % (len(piece), piece))
-        most = max(most, private_mb(worker))
-    if framing == "chunked":
-        client.send(b"0\r\n\r\n")
-    while waiting.is_alive():
-        most = max(most, private_mb(worker))
-        waiting.join(0.005)
-    with taken[0] as exchange:
-        most = max(most, private_mb(worker))
-        exchange.reply(b'{"text":"hi"}')
-    assert client.head().rest() == (b'{"text":"hi"}', True)
-    assert exchange.headers["content-length"] == str(len(body) + 2)
-    assert exchange.body == body.replace(b"\r\n\r\nrenamed\r\n", b"\r\n\r\nup/stream\r\n")
-    assert most - before < 10, f"the worker grew by {most - before:.0f} MB"
-
-
-def test_nothing_stays_open_behind_an_upload(upstream, connect, gateway):
-    """Also not behind one whose client left in its middle."""
-    worker = gateway.workers()[0]
-
-    def deleted_files():
-        links = list(Path(f"/proc/{worker}/fd").iterdir())
-        return sum(1 for link in links if link.is_symlink() and "(deleted)" in str(link.readlink()))
-
-    before = deleted_files()
-    upstream.answer(lambda exchange: exchange.reply(b"{}"))
-    for _ in range(5):
-        assert connect().post("/v1/audio/transcriptions", SMALL, content_type=CONTENT_TYPE).head().status == 200
-        client = connect().send(
-            f"POST /v1/files HTTP/1.1\r\nHost: x\r\nX-Api-Key: {CLIENT_KEY}\r\nContent-Type: {CONTENT_TYPE}\r\n"
-            f"Content-Length: {len(SMALL)}\r\n\r\n".encode() + SMALL[:-10]
-        )
-        client.leave()
-    until(lambda: deleted_files() <= before, "the temporary files are closed", 3)
-    assert len(upstream.exchanges) == 5
-
-
-def test_a_binary_upload_passes(upstream, connect):
-    data, name = hashlib.shake_128(b"data").digest(3 * MB), f"binary-{uuid.uuid4()}"
-    client = connect().post("/v1/files", data, content_type="application/octet-stream", x_gateway_channel="up",
-                            x_request_id=name)  # fmt: skip
-    with upstream.take() as exchange:
-        exchange.reply(b'{"id":"file-1"}')
-    assert exchange.body == data
-    assert client.head().json() == {"id": "file-1"}
+def test_a_large_piece_is_not_held_in_memory(begun):
+    gateway, files = begun
+    started = Client(gateway.port).ask(
+        "POST", PATH, {"file": {"mimeType": "text/plain"}}, x_goog_upload_protocol="resumable",
+        x_goog_upload_command="start", x_goog_upload_header_content_type="text/plain",
+    ).head()  # fmt: skip
+    assert started.status == 200, started.rest()
+    url = urlsplit(started.headers["x-goog-upload-url"])
+    assert (url.netloc, url.path) == ("gateway", PATH)
+    before = max(map(peak_mb, gateway.workers()))
+    data = b"x" * 60_000_000
+    client = Client(gateway.port).ask(
+        "POST", f"{PATH}?{url.query}", data, x_api_key=None, content_type="application/json",
+        x_goog_upload_command="upload, finalize", x_goog_upload_offset="0",
+    ).head()  # fmt: skip
+    assert (client.status, client.json()["file"]["sizeBytes"]) == (200, str(len(data)))
+    assert [len(piece) for each in files for _, pieces in each.uploads.values() for piece in pieces] == [len(data)]
+    assert max(map(peak_mb, gateway.workers())) - before < 25

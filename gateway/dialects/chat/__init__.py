@@ -14,7 +14,10 @@ from gateway.dialects.chat.schema import FIELDS, TRAITS
 from gateway.dialects.chat.stream_reader import StreamReader
 from gateway.dialects.chat.stream_writer import StreamWriter
 
+# A member that octen's clients name a turn by which the upstream keeps: only Responses has a word for it.
+STATE = ("previous_response_id",)
+
 __all__ = [
-    "FIELDS", "TRAITS", "StreamReader", "StreamWriter",
+    "FIELDS", "STATE", "TRAITS", "StreamReader", "StreamWriter",
     "read_reply", "read_request", "to_fetch", "write_reply", "write_request",
 ]  # fmt: skip

@@ -66,11 +66,8 @@ def event_fault(event: sse.Event) -> Fault | None:
     """The fault that an event says, if it says one."""
     if b'"error"' not in event.data:
         return None
-    try:
-        document = json_text.parse(event.data)
-    except json_text.NotJson:
-        return None
-    if not isinstance(document, dict) or not document.get("error") or document.get("choices"):
+    document = json_text.object_of(event.data)
+    if not document.get("error") or document.get("choices"):
         return None
     code = document["error"].get("code") if isinstance(document["error"], dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 502

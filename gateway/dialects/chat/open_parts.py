@@ -1,5 +1,6 @@
 """The parts of one streamed choice: which are open, and what may be said of them next."""
 
+from itertools import count
 from typing import Any
 
 from gateway.dialects.chat.open_calls import OpenCalls
@@ -37,6 +38,7 @@ class OpenParts:
 
     def __init__(self, candidate: int) -> None:
         self.candidate = candidate
+        self._next_index = count().__next__
         self.calls = OpenCalls(candidate, self._next_index)
         self.kind = ""
         self.entry: Source | None = None
@@ -45,12 +47,7 @@ class OpenParts:
         self.before = 0  # characters of content in earlier parts; annotations count from there
         self._length = 0  # and in the open one
         self._index = 0
-        self._count = 0
         self._thoughts = 0
-
-    def _next_index(self) -> int:
-        self._count += 1
-        return self._count - 1
 
     def open(self, kind: str, part: Part, events: Events, entry: Source | None = None) -> None:
         """Begin a part; other words end with that, and so do tool calls that look complete."""

@@ -11,8 +11,8 @@ from gateway.dialects.vocabulary import OutputFormat, Prompt, ReasoningWish
 from gateway.errors import BadRequest
 
 # Members that stand for a conversation kept by the upstream: without it only its tail would be
-# answered, so no other dialect may be asked (octen takes previous_response_id in chat).
-_STATEFUL = ("previous_response_id", "conversation", "thread")
+# answered, so no other dialect may be asked.
+_STATEFUL = ("conversation", "thread")
 
 _SIMPLE: dict[str, Callable[[Any, str], Any]] = {
     "temperature": number,

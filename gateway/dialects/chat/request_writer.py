@@ -6,6 +6,7 @@ from gateway.dialects.chat.message_writer import MessageWriter
 from gateway.dialects.chat.saying import Saying
 from gateway.dialects.chat.schema import DIALECT, EFFORTS, FIELDS, IN_TURNS, PLAIN, SERVICE_TIERS
 from gateway.dialects.chat.tool_words import write_choice, write_tools
+from gateway.dialects.strictness import output_for_openai
 from gateway.dialects.translation import unsaid
 from gateway.dialects.vocabulary import Media, OutputFormat, Part, Prompt, ReasoningWish, Target, ToolResult, Written
 
@@ -22,8 +23,9 @@ def write_request(prompt: Prompt, target: Target) -> Written:
     _sampling(saying, document)
     _tools(saying, document)
     _reasoning(saying, document)
-    if prompt.output is not None:
-        document["response_format"] = _output(prompt.output)
+    output = output_for_openai(prompt, saying.dropped)
+    if output is not None:
+        document["response_format"] = _output(output)
     _stream(saying, document)
     if saying.own:
         _rest(prompt.rest, document)

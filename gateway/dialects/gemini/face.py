@@ -63,11 +63,8 @@ def event_fault(event: sse.Event) -> Fault | None:
     """The fault that a data event says."""
     if b'"error"' not in event.data:
         return None
-    try:
-        document = json_text.parse(event.data)
-    except json_text.NotJson:
-        return None
-    error = document.get("error") if isinstance(document, dict) else None
+    document = json_text.object_of(event.data)
+    error = document.get("error")
     if not isinstance(error, dict):
         return None
     code = error.get("code")

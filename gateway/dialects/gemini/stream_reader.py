@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway import json_text
 from gateway.dialects.gemini import citations, faults, finishes, logprobs, proto_json, token_counts
+from gateway.dialects.gemini.partial_calls import PartialCalls
 from gateway.dialects.gemini.parts_reader import PartReader
 from gateway.dialects.gemini.reply import ReplyIds, blocked, created
 from gateway.dialects.vocabulary import (
@@ -36,7 +37,7 @@ _CUT = Fault(502, "upstream", "the upstream's stream ended without a finish reas
 class _Candidate:
     """One of the answers: the part that is open (``kind``) and what has been said so far."""
 
-    __slots__ = ("number", "next", "kind", "words", "calls", "pending", "finished", "cited")
+    __slots__ = ("number", "next", "kind", "words", "calls", "partial", "pending", "finished", "cited")
 
     def __init__(self, number: int):
         self.number = number
@@ -44,6 +45,7 @@ class _Candidate:
         self.kind: type | None = None  # Text or Reasoning while one is open
         self.words: list[str] = []  # of the open text: citations count in its bytes
         self.calls = False
+        self.partial = PartialCalls()
         self.pending: Finish | None = None
         self.finished = False
         self.cited: set[tuple] = set()
@@ -100,7 +102,7 @@ class StreamReader:
             return [Failed(_CUT)]
         out: list[StreamEvent] = []
         for state in seen:
-            state.release(out)
+            self._end(state, out)
         return out
 
     def _document(self, document: Any, out: list[StreamEvent]) -> None:
@@ -147,7 +149,9 @@ class StreamReader:
                 if words:
                     state.words.append(words)
                     out.append(Delta(state.next - 1, words, number))
-            else:
+                continue
+            part = state.partial.feed(part, "content.parts[].functionCall")
+            if part is not None:
                 self._part(part, state, out)
         if len(raw) > 2 or "content" not in raw or "index" not in raw:
             self._beside(raw, state, out, before)
@@ -167,7 +171,13 @@ class StreamReader:
         # Some upstreams say STOP with every piece. A STOP that comes with words may be such a one
         # and waits for the end; any other is the last.
         if finish.raw != "STOP" or len(out) == before:
-            state.release(out)
+            self._end(state, out)
+
+    def _end(self, state: _Candidate, out: list[StreamEvent]) -> None:
+        part = state.partial.rest()
+        if part is not None:
+            self._part(part, state, out)
+        state.release(out)
 
     def _part(self, raw: Any, state: _Candidate, out: list[StreamEvent]) -> None:
         assert self._parts is not None

@@ -63,11 +63,8 @@ def event_fault(event: sse.Event) -> Fault | None:
     """The fault that an ``error`` event says."""
     if event.name != "error" and not re.match(rb'\{\s*"type"\s*:\s*"error"', event.data):
         return None
-    try:
-        document = json_text.parse(event.data)
-    except json_text.NotJson:
-        document = None
-    error = document.get("error") if isinstance(document, dict) else None
+    document = json_text.object_of(event.data)
+    error = document.get("error")
     kind = error.get("type") if isinstance(error, dict) else None
     return read_error(_STATUS.get(kind, 502) if isinstance(kind, str) else 502, document)
 

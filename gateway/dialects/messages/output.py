@@ -25,10 +25,10 @@ _DEEPEST = 200
 
 
 def read_format(prompt: Prompt, value: Any, name: str = _FORMAT) -> None:
-    """A ``format`` object; one of an unknown type is kept as it is."""
+    """A ``format`` object, which the model is always held to; one of an unknown type is kept as it is."""
     kind = mapping(value, name).get("type")
     if kind == "json_schema":
-        prompt.output = OutputFormat("json_schema", schema=mapping(value.get("schema"), f"{name}.schema"))
+        prompt.output = OutputFormat("json_schema", mapping(value.get("schema"), f"{name}.schema"), strict=True)
     else:
         prompt.rest[name] = value
 

@@ -147,16 +147,16 @@ def _read_message(prompt: Prompt, message: dict[str, Any], path: str, past: bool
     if role not in _ROLES:
         raise Misshapen(f"{path}.role", "user, assistant or system")
     members = {k: v for k, v in message.items() if k not in ("role", "content") and v is not None}
+    content = message.get("content")
+    if content is None and role == "system":
+        content = []
+    read = _readable(read_content(content, f"{path}.content"))
     if role == "system" and past and members.get("clear_at") == "next_user_message":
         # No longer shown to the model: its words must not reach a model that does not know that.
         prompt.turns.append(Turn("system", [], rest={"message": message}))
         return
     for name in members.keys() - {"clear_at"}:
         prompt.rest[f"messages.{name}"] = True  # the value is in Turn.rest; this names it where it is lost
-    content = message.get("content")
-    if content is None and role == "system":
-        content = []
-    read = _readable(read_content(content, f"{path}.content"))
     if role == "user":
         _add_turn(prompt, "tool", [pair for pair in read if isinstance(pair[0], ToolResult)], {})
         read = [pair for pair in read if not isinstance(pair[0], ToolResult)]

@@ -8,8 +8,8 @@ it: ``close`` writes both.
 from dataclasses import replace
 from typing import Any
 
-from gateway import json_text, sse
-from gateway.dialects.messages import envelope
+from gateway import json_text
+from gateway.dialects.messages import envelope, events
 from gateway.dialects.messages.counts import write_message_usage, write_usage
 from gateway.dialects.messages.faults import write_fault
 from gateway.dialects.messages.reply_parts import (
@@ -105,7 +105,7 @@ class StreamWriter:
         written += self._advance()
         delta = stop_of(self._finish, self._calls, self._refused)
         end = {"type": "message_delta", "delta": delta, "usage": write_usage(self._usage)}
-        return written + _event(end) + _event({"type": "message_stop"})
+        return written + events.event(end) + events.event({"type": "message_stop"})
 
     # --- the message ---
 
@@ -128,7 +128,7 @@ class StreamWriter:
             "stop_sequence": None,
             "usage": write_message_usage(self._usage, event.service_tier),
         }
-        return _event({"type": "message_start", "message": message})
+        return events.event({"type": "message_start", "message": message})
 
     def _on_usage(self, event: UsageSeen) -> bytes:
         self._usage = event.usage
@@ -220,7 +220,7 @@ class StreamWriter:
         citation = citation_block(event.citation) if event.citation and isinstance(lane.part, Text) else None
         if citation is None:
             return b""
-        return self._open(lane) + _block_delta(lane.number, {"type": "citations_delta", "citation": citation})
+        return self._open(lane) + events.block_delta(lane.number, {"type": "citations_delta", "citation": citation})
 
     def _open(self, lane: _Lane) -> bytes:
         if lane.head:
@@ -228,16 +228,15 @@ class StreamWriter:
         part, written = lane.part, b""
         if isinstance(part, ToolCall):
             if part.signature:
-                written = self._whole(_thinking_block(), envelope.seal_call(part.signature))
+                written = self._whole(events.thinking_block(), envelope.seal_call(part.signature))
             given = part.id or self._asked.new_id("toolu_")
             block = {"type": "tool_use", "id": given, "name": part.name, "input": {}}
         else:
-            block = _thinking_block() if isinstance(part, Reasoning) else {"type": "text", "text": ""}
+            block = events.thinking_block() if isinstance(part, Reasoning) else {"type": "text", "text": ""}
         lane.number = self._number()
         kind, member = _DELTAS[type(part)]
-        lane.head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,' % lane.number
-        lane.head += b'"delta":{"type":"%s","%s":' % (kind.encode(), member.encode())
-        return written + _block_start(lane.number, block)
+        lane.head = events.delta_head(lane.number, kind, member)
+        return written + events.block_start(lane.number, block)
 
     def _end(self, lane: _Lane) -> bytes:
         part, written = lane.part, b""
@@ -247,11 +246,11 @@ class StreamWriter:
         signature = signature_of(part) if isinstance(part, Reasoning) and not redacted else ""
         if signature:
             written = self._open(lane)
-            written += _block_delta(lane.number, {"type": "signature_delta", "signature": signature})
+            written += events.block_delta(lane.number, {"type": "signature_delta", "signature": signature})
         if lane.head:
-            written += _block_stop(lane.number)
+            written += events.block_stop(lane.number)
         if isinstance(part, Text) and part.signature:
-            written += self._whole(_thinking_block(), envelope.seal_text(part.signature))
+            written += self._whole(events.thinking_block(), envelope.seal_text(part.signature))
         return written + (self._whole({"type": "redacted_thinking", "data": part.encrypted}) if redacted else b"")
 
     def _whole(self, block: dict[str, Any], signature: str = "") -> bytes:
@@ -260,37 +259,17 @@ class StreamWriter:
         given = block.get("input")
         if isinstance(given, dict) and given:
             words = json_text.write(given).decode()
-            written = _block_start(number, block | {"input": {}})
-            written += _block_delta(number, {"type": "input_json_delta", "partial_json": words})
+            written = events.block_start(number, block | {"input": {}})
+            written += events.block_delta(number, {"type": "input_json_delta", "partial_json": words})
         else:
-            written = _block_start(number, block)
+            written = events.block_start(number, block)
         if signature:
-            written += _block_delta(number, {"type": "signature_delta", "signature": signature})
-        return written + _block_stop(number)
+            written += events.block_delta(number, {"type": "signature_delta", "signature": signature})
+        return written + events.block_stop(number)
 
     def _number(self) -> int:
         number, self._count = self._count, self._count + 1
         return number
-
-
-def _thinking_block() -> dict[str, Any]:
-    return {"type": "thinking", "thinking": "", "signature": ""}
-
-
-def _block_start(number: int, block: dict[str, Any]) -> bytes:
-    return _event({"type": "content_block_start", "index": number, "content_block": block})
-
-
-def _block_delta(number: int, delta: dict[str, Any]) -> bytes:
-    return _event({"type": "content_block_delta", "index": number, "delta": delta})
-
-
-def _block_stop(number: int) -> bytes:
-    return _event({"type": "content_block_stop", "index": number})
-
-
-def _event(document: dict[str, Any]) -> bytes:
-    return sse.write_event(json_text.write(document), document["type"])
 
 
 _HANDLERS = {

@@ -36,11 +36,8 @@ def event_fault(event: sse.Event) -> Fault | None:
     """The fault that an ``error`` or ``response.failed`` event says."""
     if b'"error"' not in event.data:
         return None
-    try:
-        document = json_text.parse(event.data)
-    except json_text.NotJson:
-        return None
-    if not isinstance(document, dict) or document.get("type", event.name) not in ("error", "response.failed"):
+    document = json_text.object_of(event.data)
+    if not document or document.get("type", event.name) not in ("error", "response.failed"):
         return None
     inner = document.get("response")
     error = inner.get("error") if isinstance(inner, dict) else document.get("error") or document

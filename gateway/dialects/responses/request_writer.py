@@ -15,6 +15,7 @@ from gateway.dialects.responses.schema import (
     mapping,
 )
 from gateway.dialects.responses.tool_writer import can_say, choice_member, write_tools
+from gateway.dialects.strictness import output_for_openai
 from gateway.dialects.translation import unsaid
 from gateway.dialects.vocabulary import (
     Media,
@@ -33,6 +34,7 @@ _NOTHING_ASKED = {"n": 1, "presence_penalty": 0, "frequency_penalty": 0, "modali
 _AS_THEY_STAND = ("parallel_tool_calls", "max_tokens", "temperature", "top_p", "top_logprobs", "metadata", "store")
 # Keys of ``rest`` that only name what Turn.rest and Tool.raw hold.
 _NAMES_ONLY = ("input", "tools")
+_PREVIOUS = "previous_response_id"  # octen's chat clients know it too
 _OPEN_RESPONSES = ("presence_penalty", "frequency_penalty")
 _LONGEST_NAME = 64  # of user and prompt_cache_key; Claude Code's user ids are longer and would be refused
 # Thinking budgets up to so many tokens -> effort; larger ones are ``high``.
@@ -62,7 +64,7 @@ def write_request(prompt: Prompt, target: Target) -> Written:
     reasoning = _reasoning(prompt.reasoning)
     if reasoning:
         document["reasoning"] = reasoning
-    text = _text(prompt)
+    text = _text(prompt, dropped)
     if text:
         document["text"] = text
     include = _include(prompt, document, items.proofs)
@@ -72,6 +74,9 @@ def write_request(prompt: Prompt, target: Target) -> Written:
         document["stream"] = True
     if own:
         dropped = _write_rest(prompt, document, dropped)
+    elif _PREVIOUS in dropped:
+        document[_PREVIOUS] = prompt.rest[_PREVIOUS]
+        dropped.remove(_PREVIOUS)
     return Written(document, list(dict.fromkeys(dropped)))
 
 
@@ -150,10 +155,11 @@ def _effort(budget: int | None) -> str | None:
     return "high"
 
 
-def _text(prompt: Prompt) -> dict[str, Any]:
+def _text(prompt: Prompt, dropped: list[str]) -> dict[str, Any]:
     text: dict[str, Any] = {}
-    if prompt.output is not None:
-        text["format"] = format_member(prompt.output)
+    output = output_for_openai(prompt, dropped)
+    if output is not None:
+        text["format"] = format_member(output)
     if prompt.verbosity is not None:
         text["verbosity"] = prompt.verbosity
     return text

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gateway.testing.bench import Bench
+
 PASSED, FAILED, SKIPPED, NOTED = "passed", "failed", "skipped", "noted"
 
 
@@ -21,6 +23,12 @@ class Finding:
     check: str
     outcome: str
     detail: str = ""
+
+
+def need_upstream(bench: Bench) -> None:
+    """Raises NotApplicable where there is nothing between the gateway and the provider to look at."""
+    if bench.inside:
+        raise NotApplicable("answers inside the gateway")
 
 
 def expect(condition: object, message: str) -> None:

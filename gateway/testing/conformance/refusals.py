@@ -1,14 +1,13 @@
 """Checks of errors and credentials: what an upstream refuses, how often it is asked, and who sees the key."""
 
-import base64
 from typing import Any
-from urllib.parse import quote
 
+from gateway.concealing import forms_of
 from gateway.dialects.registry import FACES
 from gateway.errors import Fault, kind_of
 from gateway.testing.asking import Answer
 from gateway.testing.bench import DIALECTS, Bench
-from gateway.testing.conformance.findings import NotApplicable, expect
+from gateway.testing.conformance.findings import expect, need_upstream
 from gateway.testing.samples import events
 from gateway.testing.upstream import Sent
 
@@ -18,7 +17,7 @@ _MESSAGE = "message 17 of the upstream"
 
 def errors(bench: Bench) -> str:
     """An upstream's error is an error of the client's dialect, with the upstream's words."""
-    _need_upstream(bench)
+    need_upstream(bench)
     # A plugin may know better what a status means; then any error will do.
     own = "classify_failure" in bench.hooks or bench.provider.rules is not None
     for client in DIALECTS:
@@ -57,7 +56,7 @@ def _error_in_stream(bench: Bench, client: str, asked: str) -> None:
 
 def refresh(bench: Bench) -> str:
     """After a 401 the credentials are made anew once, if the plugin can; never more often."""
-    _need_upstream(bench)
+    need_upstream(bench)
     dialect = bench.dialects[0]
     refusal = bench.sample_error(dialect, 401, "who are you?")
     takes = "refresh" in bench.hooks.get("authorize", ())
@@ -93,13 +92,13 @@ def canary(bench: Bench) -> str:
                 assert bench.ask(dialect, refusal, refusal).body
     owners = bench.spies.owners if bench.spies is not None else []
     shown = {
-        "a log line": "\n".join(bench.logged.lines).encode(),
-        "a repr": repr([bench.channel, bench.provider, *owners]).encode(),
-        "a reply": b"".join(answer.so_far + repr(answer.headers).encode() for answer in bench.answers),
+        "a log line": "\n".join(bench.logged.lines),
+        "a repr": repr([bench.channel, bench.provider, *owners]),
+        "a reply": "".join(answer.so_far.decode("utf-8", "replace") + repr(answer.headers) for answer in bench.answers),
     }
-    for secret in bench.secrets:
+    for form in forms_of(bench.secrets):
         for place, text in shown.items():
-            expect(not any(form in text for form in _forms(secret)), f"a secret stands in {place}")
+            expect(form not in text, f"a secret stands in {place}")
     return where
 
 
@@ -115,17 +114,10 @@ def _sent_how(bench: Bench) -> str:
 
 
 def _places(sent: Sent, secrets: list[str]) -> list[str]:
-    forms = [form for secret in secrets for form in _forms(secret)]
-    named = {f"header {name}": value.encode() for name, value in sent.headers.items()}
-    named |= {"the URL": sent.target.encode(), "the body": sent.body}
+    forms = forms_of(secrets)
+    named = {f"header {name}": value for name, value in sent.headers.items()}
+    named |= {"the URL": sent.target, "the body": sent.body.decode("utf-8", "replace")}
     return [place for place, text in named.items() if any(form in text for form in forms)]
-
-
-def _forms(secret: str) -> list[bytes]:
-    """The secret as it is, in a URL and in base64 (wherever a group of three begins)."""
-    plain = secret.encode()
-    packed = [base64.b64encode(plain[start:])[:-4].rstrip(b"=") for start in range(3)]
-    return [plain, quote(secret, safe="").encode(), *(form for form in packed if len(form) >= 12)]
 
 
 def network(bench: Bench) -> str:
@@ -133,8 +125,3 @@ def network(bench: Bench) -> str:
     blocked = sorted(set(bench.guard.blocked))
     expect(not blocked, f"reached for {', '.join(blocked)}; use tools.http")
     return "nothing but the upstream"
-
-
-def _need_upstream(bench: Bench) -> None:
-    if bench.inside:
-        raise NotApplicable("answers inside the gateway")

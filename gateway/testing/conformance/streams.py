@@ -9,7 +9,7 @@ from typing import Any
 from gateway import sse
 from gateway.dialects.registry import FACES
 from gateway.testing.bench import DIALECTS, Bench
-from gateway.testing.conformance.findings import Failed, NotApplicable, expect
+from gateway.testing.conformance.findings import Failed, NotApplicable, expect, need_upstream
 from gateway.testing.golden import decoded, filtered, golden
 from gateway.testing.samples import WORDS, events, with_crlf
 from gateway.testing.upstream import CUT, RESET, Scripted, Stall, Wait, cut
@@ -22,7 +22,7 @@ _SPLIT = 6  # bytes: a character each of two, three and four
 
 def incremental(bench: Bench) -> str:
     """An event is answered at once, or knowingly kept back for a few others."""
-    _need_upstream(bench)
+    need_upstream(bench)
     held = 0
     for dialect in bench.dialects:
         pieces = events(bench.samples.stream(dialect))
@@ -65,7 +65,7 @@ def _longest_silence(own: Any, pieces: list[bytes]) -> int:
 
 def every_cut(bench: Bench) -> str:
     """A stream that is cut anywhere comes out the same."""
-    _need_upstream(bench)
+    need_upstream(bench)
     counted = 0
     for dialect in bench.dialects:
         sample = bench.samples.stream(dialect, _FEW)
@@ -89,7 +89,7 @@ def _golden(hook: str, dialect: str, make: Callable[[], Any], sample: bytes) -> 
 
 def split_characters(bench: Bench) -> str:
     """A character of several bytes that is cut in two is whole again for the client."""
-    _need_upstream(bench)
+    need_upstream(bench)
     for client in DIALECTS:
         asked = bench.asked_in(client)
         sample = bench.samples.stream(asked, _FEW)
@@ -105,7 +105,7 @@ def split_characters(bench: Bench) -> str:
 
 def line_ends(bench: Bench) -> str:
     """A stream whose lines end in CRLF says the same."""
-    _need_upstream(bench)
+    need_upstream(bench)
     seen = 0
     for dialect in bench.dialects:
         if not bench.samples.media_type(dialect).startswith("text/"):
@@ -123,7 +123,7 @@ def line_ends(bench: Bench) -> str:
 
 def large_event(bench: Bench) -> str:
     """An event of 10 MB comes through whole."""
-    _need_upstream(bench)
+    need_upstream(bench)
     dialect = bench.dialects[0]
     if bench.samples.own("stream", dialect) is not None:
         raise NotApplicable("its own sample has its own size")
@@ -136,7 +136,7 @@ def large_event(bench: Bench) -> str:
 
 def abort(bench: Bench) -> str:
     """A client that leaves ends the upstream's work; a filter closed early invents no ending."""
-    _need_upstream(bench)
+    need_upstream(bench)
     for dialect in bench.dialects:
         pieces = events(bench.samples.stream(dialect))
         half = pieces[: max(1, len(pieces) // 2)]
@@ -158,7 +158,7 @@ def abort(bench: Bench) -> str:
 
 def truncation(bench: Bench) -> str:
     """A stream that stops early looks broken to a client of each dialect."""
-    _need_upstream(bench)
+    need_upstream(bench)
     for client in DIALECTS:
         asked = bench.asked_in(client)
         pieces = events(bench.samples.stream(asked))
@@ -192,8 +192,3 @@ def _within(seconds: float, condition: Callable[[], object]) -> bool:
             return False
         time.sleep(0.005)
     return True
-
-
-def _need_upstream(bench: Bench) -> None:
-    if bench.inside:
-        raise NotApplicable("answers inside the gateway")

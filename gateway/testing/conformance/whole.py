@@ -5,9 +5,10 @@ from typing import Any
 
 from gateway import json_edit, json_text, sse
 from gateway.domain import REMOVED
+from gateway.json_pointer import pointer_to
 from gateway.testing.asking import path_of, question
 from gateway.testing.bench import DIALECTS, PLAIN, RENAMED, Bench
-from gateway.testing.conformance.findings import NotApplicable, expect
+from gateway.testing.conformance.findings import NotApplicable, expect, need_upstream
 from gateway.testing.samples import odd
 from gateway.testing.upstream import document
 
@@ -42,26 +43,24 @@ def pure(bench: Bench) -> str:
 
 def request_bytes(bench: Bench) -> str:
     """What is not edited of the client's body leaves as the client wrote it."""
-    if bench.inside:
-        raise NotApplicable("answers inside the gateway")
+    need_upstream(bench)
     edited = []
     for dialect in bench.dialects:
         body = odd(json.dumps(question(dialect, PLAIN, "h\u00e9llo"), indent=1).encode())
         bench.post(path_of(dialect, PLAIN), body, dialect, bench.said(dialect)).close()
         expect(bench.upstream.sent, f"{dialect}: the upstream was not asked")
-        edited += [f"{dialect}{pointer}" for pointer in _edits(dialect, body, bench.upstream.sent[-1].body)]
+        edited += [f"{dialect}{where}" for where in _edits(dialect, body, bench.upstream.sent[-1].body)]
     return f"edited: {', '.join(edited)}" if edited else "byte for byte"
 
 
 def reply_bytes(bench: Bench) -> str:
     """What is not edited of the upstream's answer reaches the client as it came."""
-    if bench.inside:
-        raise NotApplicable("answers inside the gateway")
+    need_upstream(bench)
     edited = []
     for dialect in bench.dialects:
         said = bench.samples.reply(dialect)
         answer = bench.ask(dialect, document(said))
-        edited += [f"{dialect}{pointer}" for pointer in _edits(dialect, said, answer.body)]
+        edited += [f"{dialect}{where}" for where in _edits(dialect, said, answer.body)]
         said = bench.samples.stream(dialect)
         answer = bench.ask(dialect, bench.streamed(dialect), stream=True)
         if not any(hook in bench.hooks for hook in _STREAM_FILTERS) and not bench.provider.end:
@@ -78,8 +77,8 @@ def _edits(dialect: str, before: bytes, after: bytes) -> list[str]:
     except json_text.NotJson:
         expect(before == after, f"{dialect}: a body that is no JSON was changed")
         return []
-    kept = json_edit.edit(before, found) == after if all(pointer for pointer, _ in found) else False
-    names = [pointer for pointer, _ in found]
+    names = [where for where, _ in found]
+    kept = all(names) and json_edit.edit(before, found) == after
     expect(kept, f"{dialect}: more than {names or 'nothing'} is written anew; use set_member and unset_member")
     return names
 
@@ -100,15 +99,15 @@ def _canonical(data: bytes) -> Any:
         return data
 
 
-def differences(before: Any, after: Any, pointer: str = "") -> list[tuple[str, Any]]:
+def differences(before: Any, after: Any, above: str = "") -> list[tuple[str, Any]]:
     """What turns the JSON value *before* into *after*: (JSON Pointer, value), REMOVED to take out."""
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         before, after = dict(enumerate(before)), dict(enumerate(after))
     if not (isinstance(before, dict) and isinstance(after, dict)):
-        return [] if type(before) is type(after) and before == after else [(pointer, after)]
+        return [] if type(before) is type(after) and before == after else [(above, after)]
     found: list[tuple[str, Any]] = []
     for name in [*before, *(name for name in after if name not in before)]:
-        inner = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+        inner = above + pointer_to(name)
         if name not in before:
             found.append((inner, after[name]))
         else:

@@ -222,3 +222,20 @@ def test_text_of_any_kind_comes_out_as_it_went_in(pieces):
 def test_every_case_has_its_expectation():
     streams = {path.stem for path in (CASES / "stream").glob("*.sse")}
     assert streams == {path.stem for path in (CASES / "stream").glob("*.json")}
+
+
+@pytest.mark.parametrize("path", ["", "a", "$", "$[0]", "$.a[*]", "$..a", "$.a[0", "$.a[99999999]", 7])
+def test_a_path_of_a_partial_argument_that_names_no_one_value(path):
+    call = {"name": "f", "partialArgs": [{"jsonPath": path, "stringValue": "x"}], "willContinue": True}
+    event = {"candidates": [{"content": {"parts": [{"functionCall": call}]}, "index": 0}]}
+    with pytest.raises(ChannelFailed, match="jsonPath must be "):
+        gemini.StreamReader().feed(Event("", json_text.write(event)))
+
+
+def test_partial_arguments_that_contradict_each_other_are_not_mixed():
+    pieces = [{"jsonPath": "$.a", "numberValue": 1}, {"jsonPath": "$.a.b", "stringValue": "x"},
+              {"jsonPath": "$.l[1]", "boolValue": False}, {"jsonPath": "$.l.c", "stringValue": "lost"}]  # fmt: skip
+    call = {"name": "f", "partialArgs": pieces, "willContinue": False}
+    event = {"candidates": [{"content": {"parts": [{"functionCall": call}]}, "index": 0}]}
+    found = gemini.StreamReader().feed(Event("", json_text.write(event)))
+    assert [e.text for e in found if isinstance(e, Delta)] == ['{"a":{"b":"x"},"l":[null,false]}']
