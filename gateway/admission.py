@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from gateway.config.kinds import Secret
-from gateway.domain import ANONYMOUS, Inbound, Principal
+from gateway.domain import ANONYMOUS, Certificate, Inbound, Principal
 from gateway.errors import Forbidden, Unauthorized
-from gateway.headers import CREDENTIAL_HEADERS
+from gateway.headers import CERTIFICATE_HEADERS, CREDENTIAL_HEADERS, Headers
 from gateway.loading import Gateway
 from gateway.plugin_manager import ask
+from gateway.rights import within
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -32,11 +33,18 @@ def authenticate(gateway: Gateway, inbound: Inbound) -> Principal:
         if principal is not None:
             return principal
     if askers:
-        raise Unauthorized("no API key; send 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
-                           if not inbound.credentials else "this API key is not known")  # fmt: skip
+        raise Unauthorized(_unknown(inbound))
     if inbound.address is not None and not is_loopback(inbound.address):
         raise Forbidden("this gateway has no client keys, so it serves its own machine only; configure `keys:`")
     return ANONYMOUS
+
+
+def _unknown(inbound: Inbound) -> str:
+    if inbound.credentials:
+        return "this API key is not known"
+    if inbound.certificate is not None:
+        return f"the client certificate of {inbound.certificate.subject!r} stands for no key, and there is no API key"
+    return "no API key; send 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
 
 
 def is_loopback(address: Address) -> bool:
@@ -78,14 +86,28 @@ def client_address(peer: str, headers: Mapping[str, str], trusted: Iterable[Any]
     cannot be read is nobody's. None when the peer is a Unix socket without any such header."""
     networks = list(trusted) or list(_LOOPBACK)
     address = _parse(peer)
-    if address is not None and not _within(address, networks):
+    if not is_trusted(peer, networks):
         return address
     forwarded = headers.get("x-forwarded-for", "").strip()
     for text in reversed(forwarded.split(",") if forwarded else ()):
         address = hop = _parse(text.strip()) or _NOBODY
-        if not _within(hop, networks):
+        if not within(hop, networks):
             break
     return address
+
+
+def is_trusted(peer: str, trusted: Iterable[Any]) -> bool:
+    """Whether *peer*, who connected, is a trusted proxy; a Unix socket (an empty one) is."""
+    return not peer or within(_parse(peer) or _NOBODY, list(trusted) or _LOOPBACK)
+
+
+def take_certificate(headers: Headers, peer: str, trusted: Iterable[Any]) -> Certificate | None:
+    """The client's certificate, if a trusted proxy has verified one (``X-Client-Verify: SUCCESS``, as nginx's
+    ``$ssl_client_verify`` says it). Takes those headers away, whoever sent them."""
+    verdict, fingerprint, subject = (headers.pop(name, "") for name in CERTIFICATE_HEADERS)
+    if verdict != "SUCCESS" or not is_trusted(peer, trusted):
+        return None
+    return Certificate(fingerprint.replace(":", "").lower(), subject)
 
 
 def _parse(text: str) -> Address | None:
@@ -97,8 +119,3 @@ def _parse(text: str) -> Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
-
-
-def _within(address: Address, networks: Iterable[Any]) -> bool:
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(address.version == network.version and address in network for network in networks)

@@ -6,11 +6,14 @@ bare socket, because every reader above it either holds events back or cannot be
 a timeout.
 """
 
+import hashlib
 import http.client
+import math
 import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,23 +23,40 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from gateway import in_process
 from gateway.departures import Watch
+from gateway.dialling import dialled
 from gateway.domain import Channel
 from gateway.response_head import Head, HeadReader
 from gateway.upstream_body import Answer, SocketBody
 
 _PIECE = 64 * 1024
 _LINE_BREAK = re.compile(r"[\r\n\0]")
-_IDLE_CONNECTIONS = 256  # kept per channel; further ones are opened and closed as needed
+_IDLE_CONNECTIONS = 1024  # kept to one host; further ones are opened and closed as needed
 
 
 class Task(threading.local):
-    """What the call that runs in this thread (or greenlet) wants of its connection."""
+    """What the call that runs in this thread (or greenlet) wants of its connection. The moments are those of
+    time.monotonic()."""
 
     watch: Watch | None = None
-    longest: float | None = None  # seconds that sending may take
+    until = math.inf  # when the caller wants to be asked again, if there are no headers yet
+    ends_at = math.inf  # when connecting and sending have to be done
+
+    def begins(self, patience: float, longest: float) -> None:
+        """Both in seconds from now."""
+        now = time.monotonic()
+        self.until, self.ends_at = now + patience, now + longest
+
+    def left_to_send(self) -> float:
+        """Seconds, at least a millisecond."""
+        return max(self.ends_at - time.monotonic(), 0.001)
+
+    def left(self) -> float:
+        """Seconds that the headers are waited for, at least a millisecond."""
+        return max(self.until - time.monotonic(), 0.001)
 
 
 task = Task()
@@ -87,14 +107,25 @@ class _Listening:
 
     answered = 0
 
+    def _new_conn(self) -> socket.socket:
+        """As urllib3's; but a host's addresses share the time that connecting may take, TLS included."""
+        try:
+            return dialled(self._dns_host, self.port, self.timeout, self.socket_options or ())
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "it took too long") from error
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error
+
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **_: Any) -> None:
         if self.sock is None:
             self.connect()
         sock = self.sock
         if task.watch is not None:
             task.watch.upstream(sock)
-        # The connect timeout is not for sending: sendall() takes it for the whole body.
-        sock.settimeout(task.longest)
+        # The connect timeout is not for sending: sendall() takes it for all that it is given.
+        sock.settimeout(task.left_to_send())
         self.reader = HeadReader(method)
         head = _request_head(method, url, headers)
         try:
@@ -103,8 +134,9 @@ class _Listening:
                 return
             sock.sendall(head)
             for piece in body or ():
+                sock.settimeout(task.left_to_send())
                 sock.sendall(piece)
-        except BaseException:
+        except BaseException:  # a killed greenlet's, too
             if task.watch is not None:
                 task.watch.release()  # before the socket's number can become another's
             raise
@@ -113,13 +145,13 @@ class _Listening:
         sock, watch = self.sock, task.watch
         if watch is not None:
             watch.upstream(sock)
-        sock.settimeout(self.timeout)
+        sock.settimeout(task.left())
         try:
             head = read_head(sock, self.reader)
         except TimeoutError:
             self.sock = None  # so that urllib3's clean-up leaves it open
             raise HeadersPending(sock, self.reader) from None
-        except BaseException as error:
+        except BaseException as error:  # a killed greenlet's, too
             if watch is not None:
                 watch.release()  # before the socket's number can become another's
             if self.answered and isinstance(error, _CLOSED):
@@ -161,8 +193,31 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
+class PinnedContext(ssl.SSLContext):
+    """Trusts one certificate, by its SHA-256, and that only if an authority vouches for it."""
+
+    fingerprint = ""
+
+    @classmethod
+    def pinned(cls, cafile: str, fingerprint: str) -> "PinnedContext":
+        context = cls(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cafile)
+        context.fingerprint = fingerprint
+        return context
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        sock = super().wrap_socket(*args, **kwargs)
+        if hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest() != self.fingerprint:
+            sock.close()
+            error = ssl.SSLCertVerificationError("another certificate")
+            error.verify_message = "it is not the one that is pinned"
+            raise error
+        return sock
+
+
 class ChannelAdapter(HTTPAdapter):
-    """The connections of one channel: its own TLS settings, proxy and kept connections."""
+    """The connections of one channel and of those that connect as it does: TLS settings, proxy and kept
+    connections. (A TLS context takes 10 ms and half a megabyte: not for each of ten thousand.)"""
 
     def __init__(self, channel: Channel):
         self._channel = channel
@@ -215,11 +270,12 @@ class ChannelAdapter(HTTPAdapter):
         return manager.connection_from_host(parts.hostname, parts.port, parts.scheme)
 
     def _tls_context(self) -> ssl.SSLContext:
-        # Loading the certificates takes some 10 ms: once a channel, not once a connection.
+        # Loading the certificates takes some 10 ms: not once a connection.
         if self._context is None:
             tls = self._channel.settings.tls
             cafile = (tls and tls.ca) or requests.certs.where()
-            context = ssl.create_default_context(cafile=cafile)
+            pin = tls.fingerprint if tls else None
+            context = PinnedContext.pinned(cafile, pin) if pin else ssl.create_default_context(cafile=cafile)
             if tls and tls.cert:
                 context.load_cert_chain(tls.cert, tls.key)
             self._context = context

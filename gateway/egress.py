@@ -10,17 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.bodies import JsonBody
+from gateway.config.origins import origin
 from gateway.domain import UpstreamReply, UpstreamRequest
 from gateway.errors import ChannelFailed, ChannelTimeout, ChannelUnreachable, StreamCut
 from gateway.headers import Headers
 from gateway.upstream_body import Answer, Silence
 
 MOST_BYTES = 1024 * 1024
-_PORTS = {"https": 443, "http": 80}
+_MOST_AHEAD = 300  # seconds before a value expires from which a new one is asked for
+_PAUSE = 10  # seconds between two such questions
 _ODD = re.compile(r"[\x00-\x20\x7f\\]")
 
 Send = Callable[[UpstreamRequest, float], Answer]  # raises ChannelFailed
@@ -30,14 +33,6 @@ class NotAllowed(ChannelFailed):
     """The plugin wanted to reach what nobody named."""
 
     code = "egress_refused"
-
-
-def origin(address: str) -> str:
-    """``https://host:443`` of a URL, or of a bare ``host`` or ``host:port`` (https). Raises ValueError."""
-    parts = urlsplit(address if "://" in address else f"https://{address}")
-    if parts.scheme not in _PORTS or not parts.hostname or _ODD.search(address):
-        raise ValueError(f"expected a host or an http(s) address, found {address!r}")
-    return f"{parts.scheme}://{parts.hostname.lower()}:{parts.port or _PORTS[parts.scheme]}"
 
 
 def origins(base_url: str, declared: Iterable[str], options: Mapping[str, Any]) -> frozenset[str]:
@@ -106,38 +101,59 @@ class Cache:
     Shows no value in a repr or a log.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, clock: Callable[[], float] = time.monotonic, log: logging.Logger | None = None):
         self._clock = clock
+        self._log = log
         self._lock = threading.Lock()
         self._kept: dict[str, _Making] = {}
 
     def fetch(self, name: str, make: Callable[[], tuple[Any, float]], refresh: bool = False) -> Any:
-        """The value called *name*; ``make() -> (value, seconds)`` is asked when there is none, it is
-        older than those seconds, or with *refresh*. Whoever comes meanwhile waits for the same
-        answer. What ``make`` raises reaches all who wait, and is not kept.
+        """The value called *name*; ``make() -> (value, seconds)`` is asked when there is none, when those
+        seconds are over, or with *refresh*. Whoever comes meanwhile waits for the same answer. What
+        ``make`` raises reaches all who wait, and is not kept.
+
+        Shortly before the seconds are over one call asks ``make`` again while all others go on with what
+        there is; if that fails, the one does so too, and ``make`` is asked again a little later.
         """
         with self._lock:
-            found = self._kept.get(name)
-            usable = found is not None and (
-                not found.done.is_set() or (not refresh and found.expires > self._clock())
-            )
-            if not usable:
-                mine = self._kept[name] = _Making()
-        if usable:
-            assert found is not None
-            found.done.wait()
-            return found.result()
+            found, now = self._kept.get(name), self._clock()
+            if found is not None and not found.done.is_set():
+                mine = None
+            elif found is not None and not refresh and now < found.renews:
+                return found.value
+            else:
+                mine = _Making()
+                if found is not None and not refresh and now < found.expires:
+                    found.renews = now + _PAUSE
+                else:
+                    self._kept[name], found = mine, None
+        if mine is not None:
+            return self._made(name, mine, make, found)
+        assert found is not None
+        found.done.wait()
+        return found.result()
+
+    def _made(self, name: str, mine: "_Making", make: Callable[[], tuple[Any, float]], still: "_Making | None") -> Any:
+        """What ``make`` gives; the value that *still* is good, if it gives none."""
         try:
             mine.value, seconds = make()
             mine.expires = self._clock() + seconds
+            mine.renews = mine.expires - min(seconds / 5, _MOST_AHEAD)
         except BaseException as error:
             mine.error = error
+            if still is not None and isinstance(error, ChannelFailed):
+                if self._log is not None:
+                    self._log.warning("what is about to expire could not be fetched anew yet: %s", error)
+                return still.value
             with self._lock:
                 if self._kept.get(name) is mine:
                     del self._kept[name]
             raise
         finally:
             mine.done.set()
+        if still is not None:
+            with self._lock:
+                self._kept[name] = mine
         return mine.value
 
 
@@ -148,7 +164,7 @@ class _Making:
         self.done = threading.Event()
         self.value: Any = None
         self.error: BaseException | None = None
-        self.expires = 0.0
+        self.renews = self.expires = 0.0
 
     def result(self) -> Any:
         if self.error is None:
@@ -165,3 +181,13 @@ class Tools:
     http: HttpClient = field(repr=False)
     cache: Cache = field(repr=False)
     log: logging.Logger = field(repr=False)
+
+    @staticmethod
+    def read(path: str) -> str:
+        """What stands in a file that somebody else keeps up to date, such as a pod's token, without the
+        white space around it. Raises ChannelFailed."""
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise ChannelFailed(f"the file {path!r} cannot be read: {reason}", code="token_refused") from None

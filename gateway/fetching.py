@@ -1,8 +1,9 @@
 """Fetches an image or file that a client named by URL, for upstreams that must have the bytes.
 
-The URL is the client's, so this is where server-side request forgery would happen. Every address
-is checked after it was resolved, and the checked address is the one that is connected to, also on
-each redirect: a name that resolves differently a moment later gains nothing.
+The URL is the client's, so this is where server-side request forgery would happen. The operator
+names the hosts. Every address is checked after it was resolved, and the checked address is the one
+that is connected to, also on each redirect: a name that resolves differently a moment later gains
+nothing.
 """
 
 import base64
@@ -16,6 +17,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from gateway.config.origins import MediaHosts
 from gateway.dialects.vocabulary import Media
 from gateway.errors import BadRequest
 
@@ -29,14 +31,16 @@ class _Forbidden(Exception):
     """The name leads to an address that clients may not reach through us."""
 
 
-def fetch(media: Media, allow_private: bool = False) -> None:
+def fetch(media: Media, hosts: MediaHosts, allow_private: bool = False) -> None:
     """Put the bytes (base64) and type of what ``media.url`` names into *media*, and drop the URL.
 
-    *allow_private* is for tests of everything else here. Raises BadRequest with the reason.
+    Only *hosts* are asked, on redirects too. *allow_private* is for tests of everything else here.
+    Raises BadRequest with the reason.
     """
     url, deadline = media.url or "", time.monotonic() + _MOST_SECONDS
     try:
         for _ in range(_MOST_REDIRECTS + 1):
+            _check(url, hosts)
             response = _get(url, deadline, allow_private)
             try:
                 if response.status not in (301, 302, 303, 307, 308):
@@ -54,10 +58,17 @@ def fetch(media: Media, allow_private: bool = False) -> None:
     media.data, media.url = base64.b64encode(data).decode(), None
 
 
-def _get(url: str, deadline: float, allow_private: bool) -> Any:
+def _check(url: str, hosts: MediaHosts) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _Forbidden("only http and https URLs are fetched")
+    if not hosts.name(url):
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2][:255]}"
+        raise _Forbidden(f"the channel's setting `fetch` does not name {place}; send the data itself")
+
+
+def _get(url: str, deadline: float, allow_private: bool) -> Any:
+    parts = urlsplit(url)
     secure = parts.scheme == "https"
     pool_class = HTTPSConnectionPool if secure else HTTPConnectionPool
     left = max(deadline - time.monotonic(), 0.1)

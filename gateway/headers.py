@@ -47,6 +47,9 @@ class Headers(dict):
 # Everywhere a client may put its key. None of these ever travels upstream.
 CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 
+# What a trusted proxy says of the client's TLS certificate. Nobody else is believed, and nobody after sees them.
+CERTIFICATE_HEADERS = ("x-client-verify", "x-client-fingerprint", "x-client-dn")
+
 # What of a client's headers goes upstream: an allow-list, so that neither credentials, cookies nor
 # the addresses that proxies in front add can leak to a vendor. A channel's `headers.forward` adds.
 _FORWARDED = frozenset(
@@ -54,7 +57,7 @@ _FORWARDED = frozenset(
     "tracestate user-agent openai-beta openai-safety-identifier x-app x-session-id x-client-request-id "
     "x-goog-api-client x-goog-user-project x-title http-referer".split()
 )
-_FORWARDED_PREFIXES = ("anthropic-", "x-stainless-", "x-codex-", "x-claude-", "openai-sentinel-")
+_FORWARDED_PREFIXES = ("anthropic-", "x-stainless-", "x-codex-", "x-claude-", "openai-sentinel-", "x-goog-upload-")
 
 # What of an upstream's headers does not reach the client: hop-by-hop (RFC 9110, 7.6.1), framing,
 # cookies and CORS of another origin, and what describes the upstream's own front.

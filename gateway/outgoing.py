@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gateway.config.document import Node
 from gateway.config.kinds import Secret
+from gateway.config.origins import is_own
 from gateway.domain import Channel
 from gateway.egress import origin
 from gateway.loading import Gateway
@@ -55,10 +56,9 @@ def destinations(gateway: Gateway) -> list[Destination]:
     return sorted((Destination(*key, tuple(users)) for key, users in found.items()), key=lambda d: (d.via, d.place))
 
 
-def fetching(gateway: Gateway) -> list[str]:
-    """The channels that may fetch media from any public host, because clients may name it."""
-    channels = [channel.settings for channel in _outside(gateway)]
-    return [channel.name for channel in channels if channel.fetch and not channel.proxy]
+def open_channels(gateway: Gateway) -> list[str]:
+    """The channels that fetch media from any public host a client names (``fetch: any``)."""
+    return [channel.name for channel in _outside(gateway) if channel.settings.fetch.everywhere]
 
 
 def _outside(gateway: Gateway) -> list[Channel]:
@@ -73,7 +73,11 @@ def _named(gateway: Gateway) -> Iterable[tuple[str, str, int, str, str]]:
             via = f"{host}:{port}"
             yield scheme, host, port, "", f"proxy of {user}"
         for address in channel.egress:
-            yield *_parted(address), via, user
+            direct = is_own(address) and address != origin(channel.base_url)
+            yield *_parted(address), "" if direct else via, user
+        if not channel.settings.fetch.everywhere:
+            for address in channel.settings.fetch:
+                yield *_parted(address), "", f"media for {user}"
     for name, url in (("state", gateway.settings.state), ("store", gateway.settings.store)):
         for place in _keepers(url.reveal() if url else ""):
             yield *place, "", name
@@ -150,6 +154,8 @@ def addresses(places: Iterable[Destination], resolver: Resolve = resolve) -> dic
     for place in places:
         if place.via:
             continue
+        if place.host.startswith("*."):
+            raise OSError(f"{place.host} stands for names that nobody can list: name them in `fetch`")
         try:
             known = resolver(place.host)
         except OSError as error:
@@ -173,13 +179,20 @@ def as_squid(places: Iterable[Destination]) -> list[str]:
     web = [d for d in places if d.scheme in _WEB and f"{d.host}:{d.port}" not in proxies]
     for scheme, port in sorted({(d.scheme, d.port) for d in web}):
         hosts = sorted({d.host for d in web if (d.scheme, d.port) == (scheme, port)})
-        kinds = (("dstdomain", [h for h in hosts if not _is_address(h)]), ("dst", [h for h in hosts if _is_address(h)]))
+        kinds = (("dstdomain", _domains(hosts)), ("dst", [host for host in hosts if _is_address(host)]))
         lines.append(f"acl gateway_port_{port} port {port}")
         for kind, named in kinds:
             if named:
                 name = f"gateway_{scheme}_{port}_{kind}"
                 lines += [f"acl {name} {kind} {' '.join(named)}", _allowed(scheme, name, port)]
     return ["acl CONNECT method CONNECT", *dict.fromkeys(lines), "http_access deny all"]
+
+
+def _domains(hosts: Iterable[str]) -> list[str]:
+    """Names as squid has them: ``.name`` for all below it. It refuses a list that has one of those beside it."""
+    names = [host.removeprefix("*") for host in hosts if not _is_address(host)]
+    whole = tuple(name for name in names if name.startswith("."))
+    return [name for name in names if not any(name != other and name.endswith(other) for other in whole)]
 
 
 def _allowed(scheme: str, name: str, port: int) -> str:

@@ -8,10 +8,13 @@ gives a ``Pending`` answer instead of failing: the connection is taken out of ur
 stays sent, and ``Pending.wait`` goes on listening.
 """
 
+import functools
 import http.client
 import logging
+import math
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,12 +22,13 @@ import requests
 import urllib3
 
 from gateway.bodies import FileBody, JsonBody
+from gateway.config.origins import is_own
 from gateway.connections import Begun, ChannelAdapter, HeadersPending, StaleConnection, read_head, task
 from gateway.departures import Watch, watch
 from gateway.dialects.vocabulary import Media
 from gateway.domain import Channel, UpstreamRequest
 from gateway.egress import Cache, HttpClient, Tools
-from gateway.errors import BadRequest, ChannelTimeout, ChannelUnreachable, ClientGone
+from gateway.errors import ChannelTimeout, ChannelUnreachable, ClientGone
 from gateway.fetching import fetch
 from gateway.upstream_body import Answer, PlainBody, SocketBody
 
@@ -64,30 +68,35 @@ class Transport:
     """All channels' connections of one configuration."""
 
     def __init__(self) -> None:
-        self._adapters: dict[str, ChannelAdapter] = {}
+        self._adapters: dict[tuple[Any, ...], ChannelAdapter] = {}  # by how they connect, which many may do alike
         self._tools: dict[str, Tools] = {}
 
-    def send(self, channel: Channel, request: UpstreamRequest, patience: float, watch: Watch) -> Answer | Pending:
-        """Send *request* and wait up to *patience* seconds for the answer's headers.
+    def send(
+        self, channel: Channel, request: UpstreamRequest, patience: float, watch: Watch, longest: float = math.inf
+    ) -> Answer | Pending:
+        """Connect and send *request*, in *longest* seconds, and wait for the answer's headers until *patience* seconds
+        have gone by since now.
 
         Raises ChannelUnreachable or ChannelTimeout (of the connection); never names the URL,
         whose query may hold a key.
         """
-        adapter = self._adapters.get(channel.name)
+        alike = id(channel.provider.respond), channel.settings.proxy, channel.settings.tls
+        adapter = self._adapters.get(alike)
         if adapter is None:
-            adapter = self._adapters.setdefault(channel.name, ChannelAdapter(channel))
+            adapter = self._adapters.setdefault(alike, ChannelAdapter(channel))
         try:
-            return self._send(adapter, _prepare(request), channel, patience, watch)
+            task.begins(patience, min(longest, channel.timeouts.total))
+            return self._send(adapter, _prepare(request), channel, watch)
         except requests.ConnectTimeout:
             raise ChannelTimeout("the connection took too long", code="upstream_connect_timeout") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
             raise ChannelUnreachable(f"no connection ({_reason(error)})") from None
 
-    def _send(self, adapter: ChannelAdapter, prepared: Any, channel: Channel, patience: float, watch: Watch) -> Any:
-        timeout = (channel.timeouts.connect, patience)
+    def _send(self, adapter: ChannelAdapter, prepared: Any, channel: Channel, watch: Watch) -> Any:
         proxies = {"all": channel.settings.proxy} if channel.settings.proxy else None
         while True:
-            task.watch, task.longest = watch, channel.timeouts.total
+            task.watch = watch
+            timeout = (min(channel.timeouts.connect, task.left_to_send()), None)  # what is read has its own: `task`
             try:
                 response = adapter.send(prepared, stream=True, timeout=timeout, proxies=proxies)
                 return _answer(response, watch)
@@ -105,39 +114,30 @@ class Transport:
         """What the channel's plugin may use to sign; kept as long as the configuration is."""
         tools = self._tools.get(channel.name)
         if tools is None:
+            without_proxy = replace(channel, settings=replace(channel.settings, proxy=None))
 
             def send(request: UpstreamRequest, seconds: float) -> Answer:
+                by = without_proxy if is_own(request.url) else channel
                 # No watch on any client: whoever else waits for the same token is still there.
-                answer = self.send(channel, request, seconds, watch(None))
+                answer = self.send(by, request, seconds, watch(None))
                 if isinstance(answer, Pending):
                     answer.close()
                     raise ChannelTimeout("the plugin's request got no answer in time")
                 return answer
 
             log = logging.getLogger(f"gateway.plugins.{channel.provider.name}")
-            tools = Tools(HttpClient(channel.egress, send), Cache(), log)
+            tools = Tools(HttpClient(channel.egress, send), Cache(log=log), log)
             tools = self._tools.setdefault(channel.name, tools)
         return tools
 
     def fetcher(self, channel: Channel) -> Callable[[Media], None]:
         """How media that clients name by URL is fetched for *channel*. The result raises BadRequest."""
-        if not channel.settings.fetch:
-            return _refuse("this channel fetches nothing (`fetch: false`); send the data itself")
-        if channel.settings.proxy:
-            return _refuse("nothing is fetched for a channel behind a proxy; send the data itself")
-        return fetch
+        return functools.partial(fetch, hosts=channel.settings.fetch)
 
     def close(self) -> None:
         """Drop the kept connections; those in use go on and are closed when they end."""
         for adapter in self._adapters.values():
             adapter.close()
-
-
-def _refuse(reason: str) -> Callable[[Media], None]:
-    def refuse(media: Media) -> None:
-        raise BadRequest(f"the media URL cannot be fetched: {reason}", code="media_not_fetched")
-
-    return refuse
 
 
 def _prepare(request: UpstreamRequest) -> requests.PreparedRequest:

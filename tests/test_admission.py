@@ -185,3 +185,53 @@ def test_distinct_credentials_are_counted_once():
 ])  # fmt: skip
 def test_the_key_is_taken_out_of_the_query(query, kept):
     assert without_key(query) == kept
+
+
+# --- certificates that a proxy has verified -------------------------------------------------------------
+
+CERTIFIED = """
+trusted_proxies: [10.0.0.1]
+store: sqlite:///gateway.db
+keys:
+  - {name: alice, key: alice-key, certificates: ["CN=alice,O=Corp", "AB:CD:EF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:01"]}
+  - {name: orphan, certificates: ["CN=orphan"], team: nowhere}
+channels:
+  - {name: echo, provider: echo, models: [gpt]}
+"""  # noqa: E501
+SEEN = {"X-Client-Verify": "SUCCESS", "X-Client-DN": "CN=alice,O=Corp"}
+THUMB = {"X-Client-Verify": "SUCCESS", "X-Client-Fingerprint": "ABcdef00112233445566778899aabbccddeeff01"}
+
+
+@pytest.mark.parametrize("headers, peer, status", [
+    (SEEN, "10.0.0.1", 200), (SEEN, "", 200), (THUMB, "10.0.0.1", 200), (SEEN, "::ffff:10.0.0.1", 200),
+    (SEEN | {"X-Forwarded-For": "192.0.2.1"}, "10.0.0.1", 200), (SEEN | {"X-Api-Key": "none"}, "10.0.0.1", 200),
+    (SEEN, "127.0.0.1", 401), (SEEN, "10.0.0.2", 401), (SEEN, "no address", 401),
+    (SEEN | {"X-Forwarded-For": "10.0.0.1"}, "10.0.0.2", 401),
+    (SEEN | {"X-Client-Verify": "FAILED:expired"}, "10.0.0.1", 401), ({"X-Client-DN": SEEN["X-Client-DN"]}, "", 401),
+    (SEEN | {"X-Client-DN": "CN=alice"}, "", 401), (SEEN | {"X-Client-DN": "cn=alice,o=corp"}, "", 401),
+    (SEEN | {"X-Client-DN": ""}, "", 401), (SEEN | {"X-Client-DN": "CN=orphan"}, "", 403),
+])  # fmt: skip
+def test_a_certificate_is_believed_from_a_trusted_proxy(headers, peer, status, client_of):
+    answer = call(client_of(CERTIFIED), headers=headers, peer=peer)
+    assert answer.status_code == status
+    if status == 401 and peer == "" and headers.get("X-Client-Verify") and headers["X-Client-DN"]:
+        assert "stands for no key" in answer.json["error"]["message"]
+
+
+def test_plugins_see_the_certificate_and_never_the_headers(client_of, tmp_path):
+    (tmp_path / "spy.py").write_text(
+        "from gateway import hookimpl\nseen = []\n"
+        "@hookimpl\ndef authenticate(request):\n"
+        "    found = request.certificate and (request.certificate.fingerprint, request.certificate.subject)\n"
+        "    seen.append((found, [name for name in request.headers if name.startswith('x-client-')]))\n"
+        "@hookimpl\ndef before_call(call):\n"
+        "    seen.append([name for name in call.headers if name.startswith('x-client-')])\n"
+        "@hookimpl\ndef register_pages(pages):\n"
+        "    pages('/seen', lambda request: (200, {}, repr(seen).encode()), open=True)\n"
+    )
+    client = client_of("plugins_dir: .\nplugins: [spy]\n" + CERTIFIED)
+    given = SEEN | THUMB
+    call(client, headers=given, peer="10.0.0.9")
+    call(client, headers=given | {"X-Client-DN": "CN=nobody", "X-Client-Fingerprint": "01"}, peer="")
+    call(client, headers=given, peer="10.0.0.1")
+    assert client.get("/seen").data.decode() == "[(None, []), (('01', 'CN=nobody'), []), []]"

@@ -18,9 +18,9 @@ plugins: [{jwt: {issuer: "https://localhost:9443/realm", audience: [x]}}]
 channels:
   - {name: a, provider: openai, key: sk-CANARY, base_url: "https://127.0.0.2"}
   - {name: b, provider: openai, key: sk-CANARY, base_url: "https://llm.corp", proxy: "http://u:pw-CANARY@127.0.0.3:3128"}
-  - {name: c, provider: openai, key: sk-CANARY, base_url: "http://127.0.0.4:11434", fetch: false}
+  - {name: c, provider: openai, key: sk-CANARY, base_url: "http://127.0.0.4:11434", fetch: any}
   - {name: d, provider: openai, key: sk-CANARY, base_url: "http://127.0.0.6", enabled: false}
-  - {name: e, provider: openai, key: sk-CANARY, base_url: "https://127.0.0.2", fetch: false}
+  - {name: e, provider: openai, key: sk-CANARY, base_url: "https://127.0.0.2", fetch: [localhost]}
   - {name: echo, provider: echo}
 """
 TAKING_ALL = """
@@ -50,6 +50,7 @@ PLACES = {
     "127.0.0.4:11434": "channel c",
     "10.0.0.5:6380": "state",
     "127.0.0.7:5432": "store",
+    "localhost:443": "media for channel e",
     "localhost:9443": "plugin jwt",
     "llm.corp:443": "channel b",
 }
@@ -82,9 +83,20 @@ def test_each_place_is_there_once_with_who_needs_it(places):
 def test_media_of_any_host_is_warned_of_where_it_may_be_fetched(path):
     shown, warned = printed(path, "list")
     assert len(shown.splitlines()) == len(PLACES)
-    assert warned.startswith("warning: a: may fetch media")
-    path.write_text(YAML.replace('"https://127.0.0.2"}', '"https://127.0.0.2", fetch: false}', 1))
-    assert not printed(path, "list")[1].startswith("warning: a:")
+    assert warned.splitlines() == [
+        "warning: channel c: fetches media from any public host that a client names (`fetch: any`); no list holds those"
+    ]
+    path.write_text(YAML.replace("fetch: any", "fetch: false"))
+    assert not printed(path, "list")[1]
+
+
+def test_all_names_below_one_are_squids_matter(path):
+    path.write_text(YAML.replace("[localhost]", "['*.images.example', a.images.example, 'http://old.example']"))
+    lines = printed(path, "squid")[0].splitlines()
+    assert "acl gateway_https_443_dstdomain dstdomain .images.example llm.corp" in lines
+    assert "acl gateway_http_80_dstdomain dstdomain old.example" in lines
+    done = CliRunner().invoke(command, ["--config", str(path), "--format", "nftables"])
+    assert done.exit_code == 1 and "*.images.example stands for names that nobody can list" in done.output
 
 
 @pytest.mark.parametrize(
@@ -109,7 +121,7 @@ def test_squid_lets_each_host_be_reached_at_its_own_port_only(path):
     lines = printed(path, "squid")[0].splitlines()
     assert lines[-1] == "http_access deny all"
     assert "http_access allow CONNECT gateway_https_443_dstdomain gateway_port_443" in lines
-    assert "acl gateway_https_443_dstdomain dstdomain llm.corp" in lines
+    assert "acl gateway_https_443_dstdomain dstdomain llm.corp localhost" in lines
     assert "acl gateway_https_443_dst dst 127.0.0.2" in lines
     assert "acl gateway_http_11434_dst dst 127.0.0.4" in lines
     assert not [line for line in lines if "3128" in line or "6380" in line]

@@ -90,7 +90,7 @@ def _nginx_says(tmp_path):
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("marks", [(), ("lb",), ("tls",), ("lb", "tls")], ids="-".join)
+@pytest.mark.parametrize("marks", [(), ("lb",), ("tls",), ("tls", "mtls"), ("lb", "tls", "mtls")], ids="-".join)
 def test_nginx_takes_its_file_with_every_choice_that_it_offers(marks, nginx_says, certificate):
     text = (CONF / "nginx.conf").read_text()
     for mark in marks:
@@ -99,7 +99,7 @@ def test_nginx_takes_its_file_with_every_choice_that_it_offers(marks, nginx_says
     for place in ("listen 127.0.0.1:8000", "listen 443"):  # -t takes them, and they may be taken
         assert text.count(place) == 1
         text = text.replace(place, f"listen 127.0.0.1:{free_port()}")
-    for name, file in zip(("fullchain.pem", "privkey.pem"), certificate, strict=True):
+    for name, file in zip(("fullchain.pem", "privkey.pem", "clients.pem"), (*certificate, certificate[0]), strict=True):
         text = text.replace(f"/etc/gateway/tls/{name}", str(file))
     code, said = nginx_says(text)
     assert code == 0, said

@@ -118,3 +118,22 @@ def test_the_wsgi_file_serves_the_shipped_configuration():
     code = "import wsgi; print(wsgi.app.test_client().get('/').status_code)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "200", done.stderr
+
+
+def test_the_index_of_the_documents_has_every_page_once():
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text())
+    assert sorted(listed) == sorted(pages)
+
+
+def test_the_readmes_figures_are_those_of_the_benchmarks():
+    section = (ROOT / "README.md").read_text().partition("## How fast")[2].partition("\n## ")[0]
+    figures = re.findall(r"\d[\d,.]*\d %?|\d+ %", "\n".join(line for line in section.splitlines() if "|" in line))
+    measured = (ROOT / "benchmarks" / "README.md").read_text()
+    assert len(figures) >= 15
+    assert not [figure for figure in figures if figure.strip() not in measured]
+
+
+def test_the_readme_counts_the_vendors_right():
+    (said,) = re.findall(r"\| vendors \| (\d+),", (ROOT / "README.md").read_text())
+    assert int(said) == len(shipped_providers())

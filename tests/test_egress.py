@@ -1,5 +1,6 @@
 """What a provider plugin may use to sign: an HTTP client on a leash, and a cache that asks once."""
 
+import logging
 import socket
 import threading
 import time
@@ -118,9 +119,9 @@ def test_a_value_is_made_once_until_it_expires(clock):
 
     assert [cache.fetch("a", make) for _ in range(3)] == ["value 1"] * 3
     assert cache.fetch("b", make) == "value 2"
-    clock.now += 9.9
+    clock.now += 7.9
     assert cache.fetch("a", make) == "value 1"
-    clock.now += 0.2
+    clock.now += 2.2
     assert cache.fetch("a", make) == "value 3"
     assert cache.fetch("a", make, refresh=True) == "value 4"
     assert cache.fetch("a", make) == "value 4"
@@ -132,6 +133,52 @@ def test_what_make_raises_is_not_kept(clock):
     with pytest.raises(ZeroDivisionError):
         cache.fetch("a", lambda: 1 / 0)
     assert cache.fetch("a", lambda: ("good", 1)) == "good"
+
+
+def test_what_is_about_to_expire_is_fetched_anew_by_one_while_the_others_go_on(clock):
+    cache = Cache(clock)
+    assert cache.fetch("a", lambda: ("old", 3600)) == "old"
+    clock.now += 3299
+    assert cache.fetch("a", lambda: 1 / 0) == "old"
+    clock.now += 2
+
+    def make():
+        # Whoever comes while the new one is made.
+        assert cache.fetch("a", lambda: 1 / 0) == "old"
+        return "new", 3600
+
+    assert cache.fetch("a", make) == "new"
+    clock.now += 3000
+    assert cache.fetch("a", lambda: 1 / 0) == "new"
+
+
+def test_what_cannot_be_fetched_anew_yet_is_used_to_its_end(clock, caplog):
+    cache, asked = Cache(clock, logging.getLogger("gateway.test")), []
+
+    def fail():
+        asked.append(clock.now)
+        raise ChannelFailed("no token")
+
+    cache.fetch("a", lambda: ("canary", 3600))
+    clock.now += 3350
+    for _ in range(3):
+        assert [cache.fetch("a", fail) for _ in range(5)] == ["canary"] * 5
+        clock.now += 10
+    assert len(asked) == 3
+    assert caplog.text.count("no token") == 3
+    assert "canary" not in caplog.text
+    clock.now += 221
+    with pytest.raises(ChannelFailed, match="no token"):
+        cache.fetch("a", fail)
+    assert cache.fetch("a", lambda: ("new", 3600)) == "new"
+
+
+def test_what_was_refused_is_not_used_to_its_end(clock):
+    cache = Cache(clock)
+    cache.fetch("a", lambda: ("old", 3600))
+    with pytest.raises(ZeroDivisionError):
+        cache.fetch("a", lambda: 1 / 0, refresh=True)
+    assert cache.fetch("a", lambda: ("new", 3600)) == "new"
 
 
 @pytest.mark.parametrize("fails", [False, True])

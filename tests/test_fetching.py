@@ -8,10 +8,12 @@ import threading
 import pytest
 
 from gateway import fetching
+from gateway.config.origins import MediaHosts
 from gateway.dialects.vocabulary import Media
 from gateway.errors import BadRequest
 from gateway.fetching import fetch, is_public
 
+ANY = MediaHosts(["any"])
 PRIVATE = """
 0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 127.0.0.1 127.255.255.254 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1
 192.0.2.1 192.168.1.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 239.1.2.3 240.0.0.1 255.255.255.255
@@ -72,7 +74,7 @@ def media(url, media_type=None):
 def test_bytes_and_type_take_the_urls_place(files):
     files.files["/a%20b.png?x=1"] = (200, {"Content-Type": "image/png; charset=x"}, b"\x00\xffPNG")
     image = media(f"{files.url}/a%20b.png?x=1#fragment")
-    fetch(image, allow_private=True)
+    fetch(image, ANY, allow_private=True)
     assert (base64.b64decode(image.data), image.media_type, image.url) == (b"\x00\xffPNG", "image/png", None)
     headers = {name.lower(): value for name, value in files.asked[0][1].items()}
     assert not {"authorization", "cookie", "x-api-key"} & set(headers)
@@ -81,7 +83,7 @@ def test_bytes_and_type_take_the_urls_place(files):
 def test_a_type_that_the_client_gave_stays(files):
     files.files["/x"] = (200, {"Content-Type": "text/plain"}, b"x")
     image = media(f"{files.url}/x", "image/webp")
-    fetch(image, allow_private=True)
+    fetch(image, ANY, allow_private=True)
     assert image.media_type == "image/webp"
 
 
@@ -90,14 +92,14 @@ def test_redirects_are_followed_here(location, files):
     files.files["/start"] = (302, {"Location": location or f"{files.url}/end"}, b"")
     files.files["/end"] = (200, {}, b"there")
     image = media(f"{files.url}/start")
-    fetch(image, allow_private=True)
+    fetch(image, ANY, allow_private=True)
     assert base64.b64decode(image.data) == b"there"
 
 
-def refused(url, allow_private=False):
+def refused(url, allow_private=False, hosts=ANY):
     image = media(url)
     with pytest.raises(BadRequest) as caught:
-        fetch(image, allow_private)
+        fetch(image, hosts, allow_private)
     assert caught.value.fault.code == "media_not_fetched"
     assert (image.url, image.data) == (url, None)
     return str(caught.value)
@@ -153,7 +155,7 @@ def test_the_checked_address_is_the_one_that_is_connected_to(files, monkeypatch)
 
     files.files["/x"] = (200, {}, b"x")
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    fetch(media(f"http://changing.test:{files.server_port}/x"), allow_private=True)
+    fetch(media(f"http://changing.test:{files.server_port}/x"), ANY, allow_private=True)
     assert resolved == ["changing.test"]
 
 
@@ -191,3 +193,39 @@ def test_a_closed_port_is_refused_without_telling_more():
         closed.bind(("127.0.0.1", 0))
         said = refused(f"http://127.0.0.1:{closed.getsockname()[1]}/", allow_private=True)
     assert said == "the media URL cannot be fetched: it cannot be reached"
+
+
+# --- whose hosts the operator names ----------------------------------------------------------------------
+
+NAMED = MediaHosts(["https://cdn.example.com:443", "https://*.images.example:443", "http://old.example:8080"])
+
+
+@pytest.mark.parametrize("url", [
+    "https://cdn.example.com/a.png", "https://CDN.example.com:443/a", "https://a.images.example/x", "http://old.example:8080/",
+    "https://a.b.images.example", "https://user:pw@cdn.example.com/",
+])  # fmt: skip
+def test_a_host_that_is_named_may_be_asked(url):
+    assert NAMED.name(url)
+
+
+@pytest.mark.parametrize("url", [
+    "http://cdn.example.com/a.png", "https://cdn.example.com:8443/", "https://images.example/", "https://evilimages.example/",
+    "https://images.example.evil.test/", "https://cdn.example.com@evil.test/", "https://cdn.example.com.evil.test/",
+    "https://evil.test/?cdn.example.com", "https://evil.test#.images.example", "http://old.example/", "https://old.example:8080",
+    "https://cdn.example.com./", "http://a.images.example:443/",
+])  # fmt: skip
+def test_no_other_host_is_asked(url):
+    said = refused(url, allow_private=True, hosts=NAMED)
+    assert "setting `fetch` does not name" in said and "send the data itself" in said
+
+
+def test_nothing_is_asked_where_none_is_named(files):
+    assert "does not name http://127.0.0.1" in refused(f"{files.url}/x", allow_private=True, hosts=MediaHosts())
+    assert not files.asked
+
+
+def test_a_redirect_does_not_lead_to_a_host_that_is_not_named(files):
+    files.files["/start"] = (302, {"Location": f"http://localhost:{files.server_port}/secret"}, b"")
+    said = refused(f"{files.url}/start", allow_private=True, hosts=MediaHosts([files.url]))
+    assert f"does not name http://localhost:{files.server_port};" in said
+    assert [path for path, _ in files.asked] == ["/start"]

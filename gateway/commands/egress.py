@@ -36,10 +36,9 @@ def command(config: Path | None, form: str, user: str, app: str) -> None:
     places = outgoing.destinations(gateway)
     for line in _written(form, places, user, app):
         click.echo(line)
-    fetching = outgoing.fetching(gateway)
-    if fetching:
-        said = "may fetch media from any public host that clients name; `fetch: false` ends that"
-        click.echo(f"warning: {', '.join(fetching)}: {said}", err=True)
+    for name in outgoing.open_channels(gateway):
+        said = "fetches media from any public host that a client names (`fetch: any`); no list holds those"
+        click.echo(f"warning: channel {name}: {said}", err=True)
 
 
 def _written(form: str, places: list[outgoing.Destination], user: str, app: str) -> list[str]:
