@@ -1,4 +1,7 @@
-"""The WSGI entry point: ``gunicorn -c conf/gunicorn.conf.py wsgi:app``."""
+"""The WSGI entry point: ``gunicorn -c conf/gunicorn.conf.py wsgi:app``.
+
+Other WSGI servers may serve it, too: it begins with its first call, behind whatever forks there are.
+"""
 
 import os
 from pathlib import Path
@@ -6,4 +9,3 @@ from pathlib import Path
 from gateway.app import create_app
 
 app = create_app(Path(os.environ.get("GATEWAY_CONFIG", "conf/gateway.yaml")))
-app.extensions["gateway"].begin()  # also under settings that are not ours: limits and health are shared from here on

@@ -14,6 +14,8 @@ from benchmarks.servers import HERE, KEY, CannotStart
 
 VENDOR = "channels: [{{name: echo, provider: echo, models: [echo]}}]\n"
 GATEWAY = """
+plugins: [call_log, metrics]
+client_timeout: {{body: 3600, unread: 3600}}
 keys: [{{name: bench, key: {key}}}]
 max_body: 64MB
 routing: {{retries: 1, deadline: 60}}

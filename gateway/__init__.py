@@ -9,6 +9,7 @@ from gateway.config.kinds import Secret, Size
 from gateway.config.settings import Budget, KeySettings, Limits
 from gateway.dialects import vocabulary
 from gateway.dialects.registry import DIALECTS, FACES
+from gateway.direct import direct_opener
 from gateway.domain import (
     REMOVED,
     Answered,
@@ -41,6 +42,7 @@ from gateway.errors import (
 )
 from gateway.hookspecs import hookimpl
 from gateway.json_edit import edit_body
+from gateway.rights import check_rights
 from gateway.usage import Usage
 
 __version__ = "0.1.0"
@@ -51,5 +53,6 @@ __all__ = [  # noqa: F822
     "ClientError", "ConfigError", "DIALECTS", "Endpoint", "FACES", "Fault", "Forbidden", "GatewayError", "Inbound",
     "JsonText", "KeySettings", "Limits", "NotFound", "PaymentRequired", "Principal", "Provider", "Record",
     "REMOVED", "Route", "Secret", "Size", "TooManyRequests", "Unauthorized", "UpstreamReply", "UpstreamRequest",
-    "Usage", "allowances", "aws", "edit_body", "hookimpl", "ledger", "option", "policies", "vocabulary",
+    "Usage", "allowances", "aws", "check_rights", "direct_opener",
+    "edit_body", "hookimpl", "issuer", "ledger", "option", "policies", "vocabulary",
 ]  # fmt: skip

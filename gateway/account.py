@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.bodies import FileBody
@@ -28,7 +28,6 @@ class Account:
         self.watch = watch
         self.status = 0
         self.channel = ""
-        self.usage = Usage()
         self.tap: UsageTap | None = None  # at the answer that is passed on
         self.first_event: float | None = None
         self.bytes_out = 0
@@ -36,10 +35,19 @@ class Account:
         self.error = ""
         self.candidate: Candidate | None = None  # that answered, or was tried last
         self.queued = 0.0
+        self.event_observers: Sequence[Callable[[float], None]] = ()
         self.at_end: list[Callable[[], None]] = []  # what was held for the call is given back
         self._attempt_observers = attempt_observers
         self._observers = observers
+        self._usage: Usage | None = None
         self._closed = False
+
+    @property
+    def usage(self) -> Usage:
+        """What the call used, once it has ended. Read when somebody asks: of many calls nobody does."""
+        if self._usage is None and self._closed and self.tap is not None:
+            self._usage = self._guarded(self.tap.usage, self.outcome == COMPLETE)
+        return self._usage or Usage()
 
     def attempt(self, attempt: Attempt) -> None:
         """One try has ended."""
@@ -72,14 +80,21 @@ class Account:
             return
         self._closed = True
         self.watch.close()
-        if self.tap is not None:
-            self.usage = self._guarded(self.tap.usage, self.outcome == COMPLETE) or Usage()
         if isinstance(self.call.body, FileBody):
             self.call.body.close()
-        for give_back in self.at_end:
+        # What is to be done at the end knows whose end it is: kept, the two would hold the call, its body
+        # and all, until garbage is looked for.
+        at_end, self.at_end = self.at_end, []
+        for give_back in at_end:
             self._guarded(give_back)
+        if self._observers:
+            record = self._record()
+            for plugin in reversed(self._observers):
+                tell(plugin, "after_call", call=self.call, record=record)
+
+    def _record(self) -> Record:
         candidate = self.candidate
-        record = Record(
+        return Record(
             status=self.status,
             outcome=self.outcome or CLIENT_CLOSED,
             channel=self.channel,
@@ -94,8 +109,6 @@ class Account:
             cost=self._guarded(self._cost, candidate) if candidate else None,
             queued=self.queued,
         )
-        for plugin in reversed(self._observers):
-            tell(plugin, "after_call", call=self.call, record=record)
 
     def _guarded(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """What *step* gives. Whatever it raises, the steps after it give back what the call holds."""

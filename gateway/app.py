@@ -6,8 +6,8 @@ endpoints.py is the table.
 
 import logging
 import math
+import secrets
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from gateway import endpoints, intake, json_text, readiness
-from gateway.admission import authenticate, client_address, credentials, without_key
+from gateway.admission import authenticate, client_address, credentials, take_certificate, without_key
 from gateway.bodies import FileBody, JsonBody
 from gateway.departures import watch
 from gateway.dialects.registry import FACES
@@ -24,14 +24,15 @@ from gateway.domain import Call, Endpoint, Inbound, Principal
 from gateway.endpoints import MODELS, USUAL_MODELS, find_endpoint
 from gateway.errors import BadRequest, Fault, GatewayError, NotFound
 from gateway.headers import Headers, sane_id
-from gateway.laggards import reading
+from gateway.laggards import make_light, reading
 from gateway.last_good import LastGood
 from gateway.loading import Gateway
 from gateway.pages import Page, look_at
+from gateway.reading_wishes import read_wishes
 from gateway.relay import Reply, serve
 from gateway.reloading import Current
 from gateway.replying import shown_route
-from gateway.wishes import read_wishes
+from gateway.uploads import Upload, takes_bytes, upload_of
 
 log = logging.getLogger("gateway.app")
 
@@ -42,25 +43,31 @@ _ANY_BODY = frozenset({"images", "audio", "files", "batches"})
 class _OneView(Flask):
     """Flask for one view: there are no URLs to be matched, so none of the work for it is done."""
 
+    begins = True
+
     def create_url_adapter(self, request: Any) -> None:
         return None
 
     def dispatch_request(self) -> Response:
-        return _respond(self.extensions["gateway"].gateway)
+        return _respond(self.extensions["gateway"], self.begins)
 
 
-def create_app(config: Path, last_good: LastGood | None = None) -> Flask:
+def create_app(config: Path, last_good: LastGood | None = None, begins: bool = True) -> Flask:
     """The application for the configuration file *config*. Raises ConfigError.
 
-    ``app.extensions["gateway"]`` is the Current configuration, whose ``reload()`` exchanges it.
+    ``app.extensions["gateway"]`` is the Current configuration, whose ``reload()`` exchanges it. Whoever
+    serves the application may ``begin()`` it; its first call does, else, in whatever process that is:
+    no WSGI server can make limits and budgets those of one process, or none. Without *begins* nobody
+    but its user does: it is as one that a command has loaded, and shares no state.
     """
     # No static folder, no templates, no session: nothing but the one view.
     app = _OneView("gateway", static_folder=None, template_folder=None)
     app.extensions["gateway"] = Current(Path(config), last_good)
+    app.begins = begins
     return app
 
 
-def _respond(gateway: Gateway) -> Response:
+def _respond(current: Current, begins: bool) -> Response:
     # Others first: a client that asks again at once, of an upstream that answers at once, would
     # otherwise never wait, and keep a worker's greenlets from each other.
     time.sleep(0)
@@ -69,22 +76,27 @@ def _respond(gateway: Gateway) -> Response:
     path = environ["PATH_INFO"]
     request_id = headers.get("x-request-id")
     if not sane_id(request_id):
-        request_id = f"req_{uuid.uuid4().hex}"
-    if path in _ABOUT_ITSELF:
-        return _ABOUT_ITSELF[path](gateway, request_id)
+        request_id = f"req_{secrets.token_hex(16)}"
     dialect, call = endpoints.error_dialect(path, headers), None
     try:
+        if begins:
+            current.begin()
+        gateway = current.gateway
+        if path in _ABOUT_ITSELF:
+            return _ABOUT_ITSELF[path](gateway, request_id)
+        make_light(environ.get("gunicorn.socket"), gateway.settings.client_timeout.unread)
         page = gateway.pages.get(path)
         if page is not None:
             return _page(gateway, page, path, headers, request_id)
         endpoint = find_endpoint(environ["REQUEST_METHOD"], path, headers)
         dialect = endpoint.dialect
         inbound = _inbound(gateway, path, headers, environ)
-        principal, address = authenticate(gateway, inbound), inbound.address
+        upload = upload_of(endpoint.path, environ.get("QUERY_STRING", ""), gateway.channels, time.time())
+        principal, address = _principal(gateway, inbound, upload), inbound.address
         if endpoint.operation == MODELS:
             return _models(gateway, endpoint, principal, request_id)
         call = _call(gateway, endpoint, request_id, headers, environ)
-        call.principal, call.address = principal, str(address or "")
+        call.principal, call.address, call.upload = principal, str(address or ""), upload
         return _response(serve(gateway, call, watch(environ.get("gunicorn.socket"))))
     except GatewayError as error:
         fault = error.fault
@@ -108,10 +120,20 @@ def _headers(environ: Mapping[str, Any]) -> Headers:
 
 
 def _inbound(gateway: Gateway, path: str, headers: Headers, environ: Mapping[str, Any]) -> Inbound:
-    peer = environ.get("REMOTE_ADDR", "")
-    address = client_address(peer, headers, gateway.settings.trusted_proxies)
+    peer, trusted = environ.get("REMOTE_ADDR", ""), gateway.settings.trusted_proxies
+    address = client_address(peer, headers, trusted)
+    certificate = take_certificate(headers, peer, trusted)
     given = credentials(headers, environ.get("QUERY_STRING", ""))
-    return Inbound(environ["REQUEST_METHOD"], path, headers, address, given)
+    return Inbound(environ["REQUEST_METHOD"], path, headers, address, given, certificate)
+
+
+def _principal(gateway: Gateway, inbound: Inbound, upload: Upload | None) -> Principal:
+    """Whose request it is. Clients send no key with the bytes of an upload: its address is one."""
+    if upload is None:
+        return authenticate(gateway, inbound)
+    if inbound.credentials:
+        upload.check(authenticate(gateway, inbound))
+    return upload.principal
 
 
 def _page(gateway: Gateway, page: Page, path: str, headers: Headers, request_id: str) -> Response:
@@ -131,9 +153,11 @@ def _call(gateway: Gateway, endpoint: Endpoint, request_id: str, headers: Header
     length = int(environ.get("CONTENT_LENGTH") or 0)  # gunicorn has seen to it that it is a number
     has_body = length > 0 or "transfer-encoding" in headers
     if method == "POST" and (has_body or endpoint.model_needed):
-        with reading(environ["wsgi.input"], environ.get("gunicorn.socket")) as arriving:
+        patience = gateway.settings.client_timeout.body
+        with reading(environ["wsgi.input"], environ.get("gunicorn.socket"), patience) as arriving:
             read = intake.read_json
-            if endpoint.operation in _ANY_BODY and not intake.is_json(content_type):
+            bytes_of_file = takes_bytes(endpoint.path, headers.get("x-goog-upload-command", ""))
+            if bytes_of_file or (endpoint.operation in _ANY_BODY and not intake.is_json(content_type)):
                 read = intake.read_file
             body = read(arriving, content_type, encoding, limit, length or None)
         if isinstance(body, FileBody):
@@ -202,12 +226,19 @@ def _ready(gateway: Gateway, request_id: str) -> Response:
 _ABOUT_ITSELF = {"/": _front, "/healthz": _alive, "/readyz": _ready}
 
 
+class _Ready(Response):
+    """One whose headers are what is to be sent: Werkzeug would copy and look them all through once more."""
+
+    default_mimetype = None
+
+    def get_wsgi_headers(self, environ: Any) -> Any:
+        return self.headers if self.status_code == 200 else super().get_wsgi_headers(environ)
+
+
 def _response(reply: Reply) -> Response:
     # direct_passthrough hands our Stream to gunicorn as it is, without a wrapper per event.
-    response = Response(status=reply.status, direct_passthrough=True)
+    response = _Ready(status=reply.status, headers=reply.headers, direct_passthrough=True)
     response.response = [reply.body] if isinstance(reply.body, bytes) else reply.body
-    response.headers.clear()
-    response.headers.extend(reply.headers)
     if isinstance(reply.body, bytes):
         response.headers["content-length"] = str(len(reply.body))
     return response

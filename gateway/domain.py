@@ -6,7 +6,7 @@ import fnmatch
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -83,6 +83,15 @@ ANONYMOUS = Principal("anonymous")
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A client's TLS certificate, which a trusted proxy has verified: small hexadecimal digits (SHA-1 or
+    SHA-256), and its subject in the form of RFC 4514; either may be empty."""
+
+    fingerprint: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """What ``authenticate`` sees of a request. ``credentials`` holds the distinct keys it carried
     (Bearer, x-api-key, api-key, x-goog-api-key, ?key=), wherever they stood."""
@@ -92,6 +101,7 @@ class Inbound:
     headers: Mapping[str, str]
     address: ipaddress.IPv4Address | ipaddress.IPv6Address | None
     credentials: tuple[Secret, ...] = field(repr=False)
+    certificate: Certificate | None = None
     principal: Principal = ANONYMOUS  # whose it is, once that is known: pages are told
 
 
@@ -118,10 +128,11 @@ class Provider:
 
     ``egress`` names what ``tools.http`` may reach beside the channel's own address: hosts (https)
     or addresses. ``keyless`` lets a channel go without a key (``authorize`` is called with None
-    then). ``end`` is the data of the vendor's own terminal event, which becomes the dialect's.
-    ``checks_ok`` asks ``classify_failure`` of answers below 400 too. ``base_url``, ``egress`` and
-    paths may hold ``${channel.name}`` and ``${channel.options.NAME}``. ``rules`` (provider_rules)
-    and ``options`` (the class that reads the channel's) are put in while the configuration loads.
+    then); such a channel may reach ``keyless_egress`` too. ``end`` is the data of the vendor's own
+    terminal event, which becomes the dialect's. ``checks_ok`` asks ``classify_failure`` of answers
+    below 400 too. ``base_url``, ``egress`` and paths may hold ``${channel.name}`` and
+    ``${channel.options.NAME}``. ``rules`` (provider_rules) and ``options`` (the class that reads the
+    channel's) are put in while the configuration loads.
     """
 
     name: str
@@ -136,6 +147,7 @@ class Provider:
     paths: Mapping[str, str] = field(default_factory=dict)
     egress: tuple[str, ...] = ()
     keyless: bool = False
+    keyless_egress: tuple[str, ...] = ()
     end: bytes = b""
     checks_ok: bool = False
     options: type | None = None
@@ -210,12 +222,22 @@ class LeftOut:
     model: str = ""
 
 
-@dataclass(slots=True)
 class Route:
-    """The candidates in order, and who was left out; ``arrange_channels`` may edit both lists."""
+    """The candidates in order, and who was left out; ``arrange_channels`` may edit both lists. Of very many
+    that could serve the call only some are drawn."""
 
-    candidates: list[Candidate]
-    left_out: list[LeftOut] = field(default_factory=list)
+    __slots__ = ("candidates", "not_drawn", "_left_out")
+
+    def __init__(self, candidates: list[Candidate], left_out: Sequence[LeftOut] = (), not_drawn: int = 0):
+        self.candidates = candidates
+        self.not_drawn = not_drawn  # how many
+        self._left_out = left_out  # often thousands, and seldom looked at
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        if not isinstance(self._left_out, list):
+            self._left_out = list(self._left_out)
+        return self._left_out
 
     def drop(self, candidate: Candidate, reason: str) -> None:
         self.candidates.remove(candidate)
@@ -313,6 +335,7 @@ class Call:
     notes: dict[str, Any] = field(default_factory=dict)  # plugins' own, keyed by plugin name
     reply_headers: list[tuple[str, str]] = field(default_factory=list)  # plugins' own, for the reply
     counted: bool = False  # its usage has to be known: upstreams are asked for it, or it is estimated
+    upload: Any = None  # uploads.Upload, of which this is a part
     hold_whole: bool = False  # a filter has to see a whole reply before any of it is passed on
 
     @property
@@ -322,6 +345,11 @@ class Call:
     @property
     def operation(self) -> str:
         return self.endpoint.operation
+
+    @property
+    def strict(self) -> bool:
+        """Whether its client wants no channel that would not get all that it said."""
+        return self.wishes.require_parameters or self.headers.get("x-gateway-strict") == "1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ The one door to msgspec. What is closed here:
 """
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +36,15 @@ def parse(text: bytes | str) -> Any:
         return _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _parse_slowly(text)
+
+
+def object_of(text: bytes | str) -> dict[str, Any]:
+    """The object that *text* says; an empty one for what is none, or no JSON."""
+    try:
+        value = parse(text)
+    except NotJson:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _parse_slowly(text: bytes | str) -> Any:
@@ -116,3 +126,47 @@ def read_head(text: bytes) -> dict[str, Any]:
     if head.provider or head.models or head.fallbacks:
         members += [("provider", head.provider), ("models", head.models), ("fallbacks", head.fallbacks)]
     return {name: parse(bytes(raw)) for name, raw in members if raw}
+
+
+Path = tuple[str | int, ...]  # names of members and places in lists, from the outside in
+
+
+class Members:
+    """Reads what stands at *paths* in documents; all else is checked to be JSON but not built, which
+    for a large document is most of the work. The names must be identifiers."""
+
+    def __init__(self, paths: Sequence[Path]):
+        self._paths = tuple(paths)
+        self._decoder = msgspec.json.Decoder(_holding(self._paths), float_hook=Decimal)
+
+    def read(self, text: bytes) -> list[Any]:
+        """A value for each path, None where there is nothing. Raises NotJson."""
+        try:
+            document = self._decoder.decode(text)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):  # of another shape, too
+            document = parse(text)
+        return [_at(document, path) for path in self._paths]
+
+
+def _holding(paths: Sequence[Path]) -> Any:
+    """The type of what holds a value at each of *paths*; other members and places may be anything."""
+    if () in paths:
+        return Any
+    if isinstance(paths[0][0], int):
+        return list[_holding([path[1:] for path in paths])] | None  # type: ignore[misc]
+    names = dict.fromkeys(path[0] for path in paths)
+    inner = [(name, _holding([path[1:] for path in paths if path[0] == name]), None) for name in names]
+    return msgspec.defstruct("_Holding", inner) | None
+
+
+def _at(value: Any, path: Path) -> Any:
+    for name in path:
+        if isinstance(value, msgspec.Struct):
+            value = getattr(value, name)
+        elif isinstance(value, dict):
+            value = value.get(name)
+        elif isinstance(value, list) and isinstance(name, int) and name < len(value):
+            value = value[name]
+        else:
+            return None
+    return value

@@ -15,7 +15,7 @@ from gateway.patience import FOREVER, Patience
 from gateway.plugin_manager import ask
 from gateway.replying import Replier, Reply
 from gateway.routing import Wanted
-from gateway.strategies import conversation, price_of, rank_by
+from gateway.strategies import conversation, rank_by, too_dear
 from gateway.token_count import ESTIMATED, estimated_count
 from gateway.trying import Trial, Trying
 
@@ -27,6 +27,7 @@ def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:
     services = gateway.services
     call.counted = gateway.counts
     account = Account(call, watch, plugins.on("attempt_finished"), plugins.on("after_call"), services.prices)
+    account.event_observers = services.event_observers
     try:
         _admit(gateway, call)
         replier = Replier(gateway, call, account)
@@ -75,7 +76,11 @@ def _route(gateway: Gateway, call: Call) -> Route:
 
 def route_of(gateway: Gateway, call: Call) -> Route:
     """Who could serve *call*, in the order of trying; asks no upstream."""
-    route = gateway.router.route(wanted(call), seed_of(gateway, call), rank_of(gateway, call))
+    awake = gateway.services.health.awake
+    if call.upload is not None:
+        route = call.upload.route()
+    else:
+        route = gateway.router.route(wanted(call), seed_of(gateway, call), rank_of(gateway, call), awake)
     _drop_dear(gateway, call, route)
     if call.wishes.models:
         missing = tuple(model for model in call.wishes.models if not gateway.router.has(model))
@@ -99,7 +104,7 @@ def seed_of(gateway: Gateway, call: Call) -> str:
 def rank_of(gateway: Gateway, call: Call) -> Callable[[Candidate], float] | None:
     """What goes before the draw: the client's wish, else the configured strategy."""
     strategy = call.wishes.sort or gateway.settings.routing.strategy
-    return rank_by(strategy, gateway.services.bearings, gateway.services.prices)
+    return rank_by(strategy, gateway.services.bearings, gateway.services.prices, call.wishes.max_latency)
 
 
 def _drop_dear(gateway: Gateway, call: Call, route: Route) -> None:
@@ -109,11 +114,9 @@ def _drop_dear(gateway: Gateway, call: Call, route: Route) -> None:
     if most is None or prices is None:
         return
     for candidate in list(route.candidates):
-        price = price_of(candidate, prices)
-        if price is None:
-            route.drop(candidate, "its price is not known, and the client set provider.max_price")
-        elif any(one > wished for one, wished in zip(price, most, strict=True)):
-            route.drop(candidate, "dearer than the client's provider.max_price")
+        why_not = too_dear(candidate, prices, most)
+        if why_not:
+            route.drop(candidate, why_not)
 
 
 def counts_itself(gateway: Gateway, call: Call) -> bool:

@@ -1,12 +1,14 @@
 """Ready answers and upstream errors become what the client gets."""
 
-from collections.abc import Generator, Iterable
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 from gateway import headers as header_rules
-from gateway import json_text, sse
+from gateway import json_text, sse, uploads
 from gateway.account import Account
 from gateway.attempt import Ready
+from gateway.concealing import forms_of, without
 from gateway.dialects.registry import FACES
 from gateway.domain import COMPLETE, Answered, Call, UpstreamReply
 from gateway.errors import ChannelAnswered, ChannelFailed, StreamCut, with_status
@@ -24,7 +26,6 @@ from gateway.wishes import NO_WISHES
 
 Headers = list[tuple[str, str]]
 Trial = Generator[None, None, Ready]
-_SHORTEST_SECRET = 4  # what is shorter stands in any text
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Replier:
         """The reply to an answer that has begun, with its true status."""
         try:
             return self._begun(ready)
-        except BaseException:
+        except BaseException:  # a killed greenlet's, too, gives the connection back
             ready.answer.body.close()
             raise
 
@@ -59,6 +60,8 @@ class Replier:
         account.status = answer.status
         own = {name for name, _ in self._call.reply_headers}  # the key's limits stand in for the upstream's
         passed = [pair for pair in header_rules.returned(answer.headers) if pair[0] not in own]
+        if uploads.is_upload(self._call.endpoint.path):
+            passed = uploads.led_back(passed, self._call, ready.candidate.channel, time.time())
         if ready.events:
             passed = [pair for pair in passed if pair[0] not in ("content-type", "cache-control")]
             headers = self._stream_headers() + passed + self._own_headers(ready)
@@ -124,15 +127,14 @@ class Replier:
     def upstream_error(self, error: ChannelAnswered) -> Reply:
         """The last upstream's own words, as they came if it speaks the client's dialect.
 
-        Raises *error* as a 502 when the upstream refused the gateway's key: to the client a 401
+        Raises it as a 502 when the upstream refused the gateway's key: to the client a 401
         would read as if its own were wrong.
         """
         secrets = self._secrets(error)
-        message = _without(secrets, error.fault.message)
+        message = without(secrets, error.fault.message)
         if error.status in REFUSED_KEY:
             text = f"the channel refused the gateway's key: {message}"
-            error.fault, error.status = with_status(error.fault, 502, text), 502
-            raise error
+            raise ChannelAnswered(with_status(error.fault, 502, text))  # anew: a frame that raises what it holds stays
         if message != error.fault.message or any(secret.encode() in error.document for secret in secrets):
             error.fault, error.document = replace(error.fault, message=message, details=None), b""
         call, account = self._call, self._account
@@ -147,11 +149,12 @@ class Replier:
         return Reply(error.status, headers, document)
 
     def _secrets(self, error: ChannelAnswered) -> list[str]:
-        """What the channel was signed with: its keys, and what a plugin made of them."""
+        """What the channel was signed with, in all its forms: its keys, and what a plugin made of them.
+        Vendors like to repeat the key that they refuse."""
         candidate = self._account.candidate
         keys = [key.reveal() for key in candidate.channel.keys] if candidate is not None else []
         signs = [sign.rpartition(" ")[2] for sign in error.secrets]  # without the scheme before it
-        return [secret for secret in dict.fromkeys(keys + signs) if len(secret) >= _SHORTEST_SECRET]
+        return forms_of(keys + signs)
 
     def events(self, ready: Ready) -> Generator[bytes, None, None]:
         """The events of *ready*: as they came, through the provider plugin's filter, translated."""
@@ -247,17 +250,14 @@ class Replier:
         headers += shown_route(call)
         if call.principal.show_timing:
             headers.append(("server-timing", server_timing(call, self._account.queued)))
-        if call.wishes is not NO_WISHES:
-            warning = call.wishes.warning(ready.candidate.channel if ready is not None else None)
-            headers += [("x-gateway-warning", _printable(warning, 4000))] if warning else []
-        return headers
+        warning = "; ".join(filter(None, self._warnings(ready)))
+        return headers + ([("x-gateway-warning", _printable(warning, 4000))] if warning else [])
 
-
-def _without(secrets: Iterable[str], text: str) -> str:
-    """Vendors like to repeat the key that they refuse."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
+    def _warnings(self, ready: Ready | None) -> Iterator[str]:
+        if self._call.wishes is not NO_WISHES:
+            yield self._call.wishes.warning(ready.candidate.channel if ready is not None else None)
+        if ready is not None and ready.interpreter is not None and ready.interpreter.left_out:
+            yield f"{', '.join(ready.interpreter.left_out)}: left out of the reply"
 
 
 def _passed(pieces: OwnPieces, filters: ReplyFilters | None, account: Account) -> Generator[bytes, None, None]:

@@ -21,6 +21,8 @@ from gateway.strategies import Bearings
 log = logging.getLogger("gateway.services")
 
 HookObserver = Callable[[str, str, float, bool, Any], None]
+EventObserver = Callable[[float], None]
+WarningObserver = Callable[[dict[str, Any]], None]
 
 
 class Services:
@@ -43,6 +45,8 @@ class Services:
         self.bearings = Bearings()
         self.prices: Any = None  # those of the configuration in force
         self.hook_observers: list[HookObserver] = []  # those of the configuration that begins
+        self.event_observers: list[EventObserver] = []  # likewise
+        self.warning_observers: list[WarningObserver] = []  # likewise
         self._kept: dict[str, Any] = {}
         self.spool: Callable[[], int] | None = None
 
@@ -74,6 +78,9 @@ class Services:
         """This worker serves from now on: what it does and finds out is shared with the others. Raises
         ConfigError for a state that can never be opened."""
         self.shared = True
+        if self._state is not None:  # somebody looked before: what was opened for that is not shared
+            self._state.close()
+            self._state = None
         try:
             _ = self.state
         except StateAway as error:  # it may come yet
@@ -113,6 +120,21 @@ class Services:
         """In ``begin``: have *observer(plugin, hook, seconds, failed, call)* told each time a hook is
         called; *call* may be None."""
         self.hook_observers.append(observer)
+
+    def watch_events(self, observer: "EventObserver") -> None:
+        """In ``begin``: have *observer(seconds)* told, of one streamed event in so many, how long the
+        gateway had it: from its being read until the client's socket had taken it."""
+        self.event_observers.append(observer)
+
+    def watch_warnings(self, observer: "WarningObserver") -> None:
+        """In ``begin``: have *observer(document)* told, as JSON has it, of what somebody should know that no
+        call's end tells: a budget that passed a threshold. ``event`` says what, ``text`` in words."""
+        self.warning_observers.append(observer)
+
+    def warn(self, document: dict[str, Any]) -> None:
+        """Tell those that watch warnings."""
+        for observer in self.warning_observers:
+            observer(document)
 
     def keep(self, name: str, make: Callable[[], Any]) -> Any:
         """What a plugin wants to have again after a reload: made at the first call in this worker."""

@@ -10,27 +10,32 @@ has to end for it.
 
 import _thread
 import contextlib
+import errno
 import gc
 import importlib
 import logging
 import os
 import queue
 import re
+import resource
 import signal
 import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
+from gunicorn import util
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
-from gunicorn.util import write_nonblock
+from gunicorn.http.parser import RequestParser
 
 from gateway import json_text
+from gateway.laggards import reading
 from gateway.last_good import LastGood
 
 _MOST_LEAVING = 4
+_FILES = 65536  # as conf/gateway.service and the container have them
 DEFAULT_BIND = "127.0.0.1:8080"
 _STATUS = {
     "LimitRequestLine": (414, "URI Too Long"),
@@ -60,9 +65,13 @@ def _scrubbed(text: str) -> str:
 
 
 class _Scrub(logging.Filter):
-    """A request line that cannot be parsed is quoted in the error log, query and all."""
+    """A request line that cannot be parsed is quoted in the error log, query and all. That the kernel broke
+    a client's connection (laggards.py) is no error of ours: the call's own record says how it ended."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+            return False
         record.msg, record.args = _KEY.sub(r"\1***", record.getMessage()), ()
         return True
 
@@ -91,7 +100,7 @@ def refuse_politely(worker: Any) -> None:
             f"X-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         with contextlib.suppress(OSError):  # the client has gone
-            write_nonblock(client, head.encode() + body)
+            util.write_nonblock(client, head.encode() + body)
 
     worker.handle_error = handle_error
 
@@ -146,8 +155,17 @@ def find_itself_again(server: Any) -> None:
         arguments[1:2] = ["-m", "gateway"]
 
 
+def open_many_files() -> None:
+    """As many as it may, up to what all calls of a worker need: the soft limit of a shell is often 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def begin_as_master(server: Any) -> None:
     """Once, before anything listens."""
+    open_many_files()
     hold_reload(server)
     replace_leaving(server)
     find_itself_again(server)
@@ -167,9 +185,9 @@ def end_while_booting(server: Any, worker: Any) -> None:
 def stop_listening(worker: Any) -> None:
     """In a gthread worker: close the door before the last guests leave, as gevent's does. While it
     is open the kernel takes connections in that nobody will ever serve."""
-    usual = getattr(worker, "set_accept_enabled", None)
-    if usual is None:
+    if not _is_gthread(worker):
         return
+    usual = worker.set_accept_enabled
 
     def set_accept_enabled(enabled: bool) -> None:
         usual(enabled)
@@ -180,10 +198,40 @@ def stop_listening(worker: Any) -> None:
     worker.set_accept_enabled = set_accept_enabled
 
 
+def end_slow_heads(worker: Any) -> None:
+    """In a gthread worker: a request's head has no longer than in gevent's (`keepalive`). Else so many who send
+    a byte now and then would hold all its threads."""
+    if not _is_gthread(worker):
+        return
+    usual, patience = RequestParser.__next__, worker.cfg.keepalive
+
+    def read_head(parser: Any) -> Any:
+        with reading(parser, parser.unreader.sock, patience):
+            return usual(parser)
+
+    RequestParser.__next__ = read_head
+
+
+def _is_gthread(worker: Any) -> bool:
+    return hasattr(worker, "set_accept_enabled")
+
+
+def write(sock: Any, data: bytes, chunked: bool = False) -> None:
+    """gunicorn's own, at half the cost for an event: gevent's sendall() asks for the size of the socket's buffer
+    each time before it sends, of which nearly always everything fits in."""
+    if chunked:
+        data = b"%X\r\n%b\r\n" % (len(data), data)
+    sent = sock.send(data)
+    if sent < len(data):
+        sock.sendall(memoryview(data)[sent:])
+
+
 def prepare(worker: Any) -> None:
     """In a worker: reload on SIGHUP, and when the file changes if it says so; refuse politely."""
     refuse_politely(worker)
     stop_listening(worker)
+    end_slow_heads(worker)
+    util.write = write
     say_when_leaving(worker)
     # What was loaded so far stays. Looking for garbage among it holds all streams up for 50 ms.
     gc.collect()

@@ -5,6 +5,7 @@ at the end is what happened: a stream that broke gets the dialect's error event 
 that ends without the last chunk.
 """
 
+import contextlib
 import errno
 import logging
 import time
@@ -17,18 +18,18 @@ from gateway.attempt import Ready
 from gateway.config.settings import Timeouts
 from gateway.domain import COMPLETE, FAILED, GENERATE, TRUNCATED
 from gateway.errors import ChannelTimeout, ClientGone, GatewayError, StreamCut
+from gateway.services import EventObserver
 from gateway.upstream_body import Silence
 
 log = logging.getLogger("gateway.stream")
 
-# An event larger than this is passed on while it still arrives, instead of being held until whole.
-_LARGE_EVENT = 256 * 1024
 _LONGEST_SIGN = 64  # of an ending that may be cut in two there
 
 
 # After so many pieces others get their turn: where the next piece is always there already, nothing
 # ever waits, and a greenlet that does not wait keeps its worker to itself.
 _TURN = 16
+_SAMPLE = 16  # to tell of each event would cost a tenth of its relaying
 
 
 class Abort(ConnectionResetError):
@@ -69,24 +70,26 @@ class Stream:
                 yield piece
                 if not number % _TURN:
                     time.sleep(0)
-        except GatewayError as failure:
-            error = ClientGone("the client closed its connection") if account.watch.gone else failure
-            cut = isinstance(error, StreamCut | ChannelTimeout) and account.first_event is not None
-            account.failed(error, TRUNCATED if cut else "")
-            if self._error_event is not None and not isinstance(error, ClientGone):
-                yield self._error_event(error.fault, account.call.id)
-            raise Abort from None
         except Abort:
             raise
-        except Exception:
+        except GatewayError as error:
+            yield from self._broken(error)
+        except Exception:  # whatever it was, the client must see a broken stream, and the log hear of it
             log.exception("the answer to %s failed unexpectedly", account.call.id)
-            error = GatewayError("the gateway failed; its log has the details", code="internal_error")
-            account.failed(error)
-            if self._error_event is not None:
-                yield self._error_event(error.fault, account.call.id)
-            raise Abort from None
+            yield from self._broken(GatewayError("the gateway failed; its log has the details", code="internal_error"))
         account.ended(COMPLETE)
         account.close()  # before the last chunk leaves: whoever has all of it finds it accounted for, its place free
+
+    def _broken(self, error: GatewayError) -> Iterator[bytes]:
+        """What a stream ends with that cannot go on."""
+        account = self._account
+        if account.watch.gone:
+            error = ClientGone("the client closed its connection")
+        cut = isinstance(error, StreamCut | ChannelTimeout) and account.first_event is not None
+        account.failed(error, TRUNCATED if cut else "")
+        if self._error_event is not None and not isinstance(error, ClientGone):
+            yield self._error_event(error.fault, account.call.id)
+        raise Abort from None
 
 
 def events_of(
@@ -98,72 +101,98 @@ def events_of(
     Raises StreamCut when the stream broke or ended without its dialect's ending, ChannelTimeout
     when it went silent or took too long.
     """
-    splitter = sse.Splitter()
-    feed, receive, ended = splitter.feed, ready.answer.body.receive, face.END.seen
+    splitter, passage = sse.Splitter(), _Passage(face, filters)
+    feed, receive = splitter.feed, ready.answer.body.receive
     comment, every = keep_alive
-    partial = all(hasattr(each, "part") for each in filters)  # none of them needs whole events
-    clock = _Clock(ready.candidate.channel.timeouts, every, ready.ends_at)
-    mid_event = over = False
-    last = before = b""  # before: the end of what has left of an event that is not whole yet
+    clock = _Clock(ready.candidate.channel.timeouts, every, ready.ends_at, account.event_observers)
     piece = ready.first
     account.began()
     while piece:
         whole = feed(piece)
         if whole:
-            mid_event = False
-            over = over or ended(before + whole)
-            last, before = whole, b""
-            for each in filters:
-                whole = each.feed(whole)
-            yield whole  # also when a filter left nothing of it: the headers go with the first piece
-        elif splitter.held > _LARGE_EVENT and partial:
-            mid_event = True
-            large = splitter.overflow()
-            over = over or ended(before + large)
-            before = large[-_LONGEST_SIGN:]
-            for each in filters:
-                large = each.part(large)
-            yield large
-        while True:
+            yield passage.whole(whole)  # also when a filter left nothing of it: the headers go with the first piece
+        elif splitter.held > sse.LARGE_EVENT and passage.partial:
+            yield passage.part(splitter.overflow())
+        clock.passed_on()
+        try:
             try:
                 piece = b"" if ready.whole else receive(clock.wait)
-                break
             except Silence:
-                clock.silence()
-                if comment and not mid_event:
-                    yield comment
-            except StreamCut:
-                if mid_event:
-                    yield b"\n\n"  # so that the error event stands alone
-                elif face.ERROR.search(last):  # the upstream has said why: there is nothing to add
-                    yield from _last(b"", face, filters, account, over, True)
-                    raise Abort from None
-                raise
+                piece = yield from _after_silence(receive, clock, b"" if passage.mid_event else comment)
+        except StreamCut:
+            if passage.mid_event:
+                yield b"\n\n"  # so that the error event stands alone
+            elif passage.failed:  # the upstream has said why: there is nothing to add
+                yield from passage.end(b"", account)
+                raise Abort from None
+            raise
         clock.heard()
-    failed = bool(face.ERROR.search(last))
-    yield from _last(splitter.rest(), face, filters, account, over, failed)
+    yield from passage.end(splitter.rest(), account)
 
 
-def _last(
-    rest: bytes, face: Any, filters: Sequence[Any], account: Account, over: bool, failed: bool
-) -> Iterator[bytes]:
-    """What is left when the upstream has ended, and whether that was an ending."""
-    over = over or face.END.seen(rest)
-    failed = failed or bool(face.ERROR.search(rest))
-    if account.watch.gone:
-        raise ClientGone("the client closed its connection")
-    if not over and not failed and account.call.operation == GENERATE:
-        if rest and all(hasattr(each, "part") for each in filters):
-            for each in filters:
-                rest = each.part(rest)
-            yield rest + b"\n\n"
-        raise StreamCut("the stream ended before the model said it was done")
-    for each in filters:
-        rest = (each.feed(rest) if rest else b"") + each.close()
-    if rest:
-        yield rest
-    if failed and not over:
-        account.ended(FAILED)
+def _after_silence(receive: Callable[[float], bytes], clock: "_Clock", comment: bytes) -> Generator[bytes, None, bytes]:
+    """Keep-alives until there is a piece again, which is returned."""
+    while True:
+        clock.silence()
+        if comment:
+            yield comment
+        with contextlib.suppress(Silence):
+            return receive(clock.wait)
+
+
+class _Passage:
+    """Events on their way through the filters, and what they tell of their end."""
+
+    __slots__ = ("mid_event", "partial", "_face", "_ended", "_filters", "_over", "_last", "_before")
+
+    def __init__(self, face: Any, filters: Sequence[Any]):
+        self._face = face
+        self._ended = face.END.seen
+        self._filters = filters
+        self.partial = all(hasattr(each, "part") for each in filters)  # none of them needs whole events
+        self.mid_event = self._over = False
+        self._last = self._before = b""  # before: the end of what has left of an event that is not whole yet
+
+    def whole(self, events: bytes) -> bytes:
+        self.mid_event = False
+        self._over = self._over or self._ended(self._before + events)
+        self._last, self._before = events, b""
+        for each in self._filters:
+            events = each.feed(events)
+        return events
+
+    def part(self, piece: bytes) -> bytes:
+        """Of an event that is too large to be held until it is whole."""
+        self.mid_event = True
+        self._over = self._over or self._ended(self._before + piece)
+        self._before = piece[-_LONGEST_SIGN:]
+        for each in self._filters:
+            piece = each.part(piece)
+        return piece
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last events said what went wrong."""
+        return bool(self._face.ERROR.search(self._last))
+
+    def end(self, rest: bytes, account: Account) -> Iterator[bytes]:
+        """What is left when the upstream has ended, and whether that was an ending."""
+        over = self._over or self._ended(rest)
+        failed = self.failed or bool(self._face.ERROR.search(rest))
+        if account.watch.gone:
+            raise ClientGone("the client closed its connection")
+        if not over and not failed and account.call.operation == GENERATE:
+            if rest and self.partial:
+                for each in self._filters:
+                    rest = each.part(rest)
+                yield rest + b"\n\n"
+            raise StreamCut("the stream ended before the model said it was done")
+        for each in self._filters:
+            rest = (each.feed(rest) if rest else b"") + each.close()
+        if rest:
+            yield rest
+        if failed and not over:
+            account.ended(FAILED)
 
 
 def bytes_of(ready: Ready, account: Account, taps: Sequence[Any] = ()) -> Generator[bytes, None, None]:
@@ -212,21 +241,33 @@ def waiting_for(
 
 
 class _Clock:
-    """Which of the timeouts of a running answer comes next."""
+    """Which of the timeouts of a running answer comes next, and how long its pieces stay here."""
 
-    __slots__ = ("wait", "_usual", "_idle", "_last", "_ends_at")
+    __slots__ = ("wait", "_usual", "_idle", "_last", "_ends_at", "_passed", "_observers")
 
-    def __init__(self, timeouts: Timeouts, keepalive: float, ends_at: float):
+    def __init__(
+        self, timeouts: Timeouts, keepalive: float, ends_at: float, observers: Sequence[EventObserver] = ()
+    ):  # fmt: skip
         self._idle = timeouts.idle
         self._usual = self.wait = min(keepalive, timeouts.idle)
         self._last = time.monotonic()
         self._ends_at = ends_at
+        self._passed = 0
+        self._observers = observers
 
     def heard(self) -> None:
         self._last = now = time.monotonic()
         if now >= self._ends_at:
             raise ChannelTimeout("the answer took longer than the total timeout", code="upstream_total_timeout")
         self.wait = self._usual
+
+    def passed_on(self) -> None:
+        """What was heard last is the client's socket's now. One such time in so many is told."""
+        if not self._passed % _SAMPLE:
+            held = time.monotonic() - self._last
+            for observe in self._observers:
+                observe(held)
+        self._passed += 1
 
     def silence(self) -> None:
         """Raises ChannelTimeout when the silence is too long; else sets the next wait."""

@@ -16,8 +16,8 @@ _NOTE = "gateway timing"
 
 
 def add_up(plugin: str, hook: str, seconds: float, failed: bool, call: Any) -> None:
-    """A hook's observer: what each plugin has taken of the call so far."""
-    if call is not None:
+    """A hook's observer: what each plugin has taken so far of a call whose client is to see it."""
+    if call is not None and call.principal.show_timing:
         spent = call.notes.setdefault(_NOTE, {})
         spent[plugin] = spent.get(plugin, 0.0) + seconds
 

@@ -1,6 +1,10 @@
 """What all tests share: configurations from text, and a network that the `responses` library plays."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import responses
 
 from gateway.app import create_app
 
+ROOT = Path(__file__).resolve().parent.parent
 CASES = Path(__file__).parent / "cases"
 SAMPLES = Path(__file__).parent / "plugins"
 
@@ -20,6 +25,16 @@ channels:
   - {name: gemini, provider: google, key: up-gemini, models: [gemini], base_url: https://gemini.test}
   - {name: responses, provider: openai, key: up-responses, models: [codex], base_url: https://responses.test}
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_files(tmp_path_factory):
+    """What gateways keep in the temporary folder when told nothing goes with the tests' own files."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr("tempfile.tempdir", folder)
+        yield
 
 
 @pytest.fixture(name="write_config")
@@ -36,8 +51,8 @@ def _write_config(tmp_path):
 
 @pytest.fixture(name="app_of")
 def _app_of(write_config):
-    """app_of(yaml) -> the application for it."""
-    return lambda text: create_app(write_config(text))
+    """app_of(yaml) -> the application for it, which shares nothing until somebody begins it."""
+    return lambda text: create_app(write_config(text), begins=False)
 
 
 @pytest.fixture(name="client_of")
@@ -49,6 +64,23 @@ def _client_of(app_of):
 @pytest.fixture(name="client")
 def _client(client_of):
     return client_of(FOUR)
+
+
+@pytest.fixture(name="serving_client_of")
+def _serving_client_of(client_of):
+    """serving_client_of(yaml) -> Flask's test client of a gateway that serves: its plugins have begun."""
+    begun = []
+
+    def begin(text):
+        client = client_of(text)
+        current = client.application.extensions["gateway"]
+        current.begin()
+        begun.append(current)
+        return client
+
+    yield begin
+    for current in begun:
+        current.end()
 
 
 @pytest.fixture(name="network")
@@ -92,3 +124,16 @@ def _sent():
         return client.post(path, data=data, headers=headers, **more)
 
     return send
+
+
+@pytest.fixture(scope="session", name="wheel")
+def _wheel(tmp_path_factory):
+    """The gateway's wheel, built of a copy: an older build's leftovers must not get in."""
+    folder, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
+    for name in ("gateway", "plugins", "conf"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source]
+    subprocess.run(command, check=True, timeout=300, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    return next(folder.glob("*.whl"))

@@ -14,9 +14,9 @@ from gateway.commands import teams as stored_teams
 from gateway.config.settings import Budget, KeySettings, Limits, TeamSettings
 from gateway.domain import Allowance, Principal
 from gateway.ledger.books import enter, row_of
-from gateway.ledger.reports import micros
 from gateway.state import open_state
 from gateway.store import open_store
+from gateway.store.clock import micros
 
 YAML = """
 state: sqlite:///state.db
@@ -129,21 +129,24 @@ def test_the_overshoot_is_that_of_the_dearest_calls_at_once(shown, state):
     take(state, 1)
     row = shown("alice", "--longest-input", "100000", "--longest-output", "10000")["key:alice usd"]
     # of all that it may use the dearest is m-large: 100,000 tokens written to a cache, and 10,000 answered
-    assert row["worst_call"] == 2_000_000 + 1_000_000
+    assert row["worst_attempt"] == 2_000_000 + 1_000_000
+    # and each of its four attempts may be for another model of the channel's
+    assert (row["attempts"], row["worst_call"]) == (4, 12_000_000)
     assert row["calls_at_once"] == 4
-    assert row["overshoot"] == 12_000_000
-    assert row["overshoot_now"] == 3_000_000
+    assert row["overshoot"] == 48_000_000
+    assert row["overshoot_now"] == 12_000_000
 
 
 def test_a_key_that_may_use_little_can_overshoot_by_little(shown):
     row = shown("bob", "--longest-output", "10000")["key:bob usd"]
     assert row["worst_call"] == 50_000 + 20_000  # its channel says how much the model reads
+    assert row["attempts"] == 1  # there is nobody else to try
     assert row["calls_at_once"] == 1000
 
 
 def test_a_budget_in_tokens_can_be_overshot_by_tokens(shown):
     row = shown("--team", "search", "--longest-input", "100000", "--longest-output", "10000")["team:search tokens"]
-    assert row["overshoot"] == 110_000 * 1000
+    assert row["overshoot"] == 110_000 * 4 * 1000
 
 
 def test_what_is_observed_has_no_bound(shown, run):
@@ -156,8 +159,8 @@ def test_as_text(run, state):
     lines = run(budget, "show", "alice", "--longest-input", "100000", "--longest-output", "10000").output.splitlines()
     assert lines[0].startswith("key 'alice': 1.50 USD a month, resets 2")
     assert lines[1] == "  spent 0.25 USD, reserved 0.00 USD, left 1.25 USD"
-    assert lines[2] == "  0 calls under way, at most 4 at once, each at most 3.00 USD"
-    assert lines[3] == "  overshoot at most 12.00 USD (0.00 USD by those under way)"
+    assert lines[2] == "  0 calls under way, at most 4 at once, each at most 12.00 USD with 4 attempts"
+    assert lines[3] == "  overshoot at most 48.00 USD (0.00 USD by those under way)"
     assert lines[4].startswith("team 'search': 5000 tokens a day, resets 2")
 
 

@@ -134,7 +134,8 @@ def test_a_clock_that_differs_is_named(ahead, state, word):
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_cannot_be_written_is_found_for_the_gateways_user(configured, tmp_path):
+def test_a_folder_that_cannot_be_written_is_found_for_the_gateways_user(configured, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
     (tmp_path / "shut").mkdir(mode=0o755)
     gateway = load(configured(f"store: sqlite:///shut/gateway.db\n{CHANNELS}"))
     stranger = master(user=54321, groups=frozenset({54321}))
@@ -328,3 +329,12 @@ def test_without_an_echo_a_model_has_to_be_named(configured):
     path = configured("channels: [{name: a, provider: openai, key: k}]")
     told = run("--config", path, "--url", f"http://127.0.0.1:{free_port()}")
     assert told.exit_code == 1 and "--model" in told.output
+
+
+@pytest.mark.parametrize("fetch, state", [("any", "warning"), ("[cdn.example.com]", "ok"), ("false", "ok")])
+def test_it_is_told_when_clients_choose_where_the_gateway_connects_to(fetch, state, tmp_path):
+    path = tmp_path / "gateway.yaml"
+    path.write_text(f"channels: [{{name: a, provider: openai, key: k, fetch: {fetch}}}]")
+    done = CliRunner().invoke(command, ["--config", str(path), "--json"])
+    (found,) = [each for each in json.loads(done.output)["findings"] if each["check"] == "egress"]
+    assert found["state"] == state

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway.laggards import SLOWEST, Laggards, reading
+from gateway.laggards import SLOWEST, Laggards, make_light, reading
 
 
 @pytest.fixture(name="pair")
@@ -37,9 +37,9 @@ def drip(sock, seconds, piece=b"x"):
 @pytest.mark.parametrize("sends", [0, 30])
 def test_who_stops_or_only_drips_is_ended(pair, sends):
     near, far = pair
-    laggards = Laggards(patience=0.2, look=0.01)
+    laggards = Laggards(look=0.01)
     thread = drip(far, sends) if sends else None
-    with near.makefile("rb") as stream, laggards.reading(stream, near) as body:
+    with near.makefile("rb") as stream, laggards.reading(stream, near, 0.2) as body:
         assert len(body.read(1 << 20)) < 10_000  # it ends, long before that
     far.close()
     if thread:
@@ -49,10 +49,10 @@ def test_who_stops_or_only_drips_is_ended(pair, sends):
 
 def test_who_sends_much_gets_more_time(pair):
     near, far = pair
-    laggards = Laggards(patience=0.2, look=0.01)
+    laggards = Laggards(look=0.01)
     thread = drip(far, 0.6, b"x" * (SLOWEST // 10))  # five times the least rate
     size = 0
-    with near.makefile("rb") as stream, laggards.reading(stream, near) as body:
+    with near.makefile("rb") as stream, laggards.reading(stream, near, 0.2) as body:
         while piece := body.read(1024):
             size += len(piece)
     thread.join()
@@ -61,5 +61,17 @@ def test_who_sends_much_gets_more_time(pair):
 
 
 def test_a_stream_without_a_socket_is_only_read():
-    with reading(io.BytesIO(b"abc"), None) as body:
+    with reading(io.BytesIO(b"abc"), None, 60.0) as body:
         assert body.read(10) == b"abc"
+
+
+@pytest.mark.parametrize("seconds, told", [(300.0, 300_000), (0.0001, 1), (1e9, 2**31 - 1)])
+def test_the_kernel_is_told_how_long_a_reply_may_be_unread(seconds, told):
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        make_light(client, seconds)
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == told
+
+
+def test_a_local_socket_and_none_are_left_alone(pair):
+    make_light(pair[0], 1.0)
+    make_light(None, 1.0)

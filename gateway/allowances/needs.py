@@ -1,7 +1,6 @@
 """What a call may come to, before anybody knows: cheap, and on the high side."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -29,8 +28,11 @@ _MOST = {
 }
 _ANSWERS = {
     "chat": (("n",), ("best_of",)),
+    "responses": (),
+    "messages": (),
     "gemini": (("generationConfig", "candidateCount"), ("generation_config", "candidate_count")),
 }
+_NUMBERS = {dialect: json_text.Members([*paths, *_ANSWERS[dialect]]) for dialect, paths in _MOST.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,7 @@ def needs_of(call: Call, usual_output: int) -> Needs:
     read = weighed(data)
     if call.operation in _NO_OUTPUT:
         return Needs(read, 0, True)
-    document = _document(data)
-    most = _largest(document, _MOST[call.dialect])
-    answers = max(_largest(document, _ANSWERS.get(call.dialect, ())) or 1, 1)
+    most, answers = _said(data, call.dialect)
     images = answers if call.operation == "images" else None
     output = (usual_output if most is None else most) * answers
     return Needs(read, output, most is not None, images, unseen=call.operation == _BATCHES)
@@ -107,24 +107,15 @@ def _cost(prices: Any, channel: Channel, model: str, usage: Usage, at: datetime)
     return None if prices is None else prices.cost(channel.name, channel.provider.name, model, usage, at)
 
 
-def _document(data: bytes) -> dict[str, Any]:
+def _said(data: bytes, dialect: str) -> tuple[int | None, int]:
+    """(the most tokens that each answer may have, if *data* says it; how many answers it asks for)"""
     try:
-        document = json_text.parse(data)
+        numbers = [_whole(value) for value in _NUMBERS[dialect].read(data)]
     except json_text.NotJson:  # intake has seen that it is JSON; it may still be nested too deeply
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _largest(document: dict[str, Any], paths: Iterable[tuple[str, ...]]) -> int | None:
-    found = []
-    for path in paths:
-        value: Any = document
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        number = _whole(value)
-        if number is not None:
-            found.append(number)
-    return max(found, default=None)
+        return None, 1
+    parted = len(_MOST[dialect])
+    most = max((number for number in numbers[:parted] if number is not None), default=None)
+    return most, max((number for number in numbers[parted:] if number), default=1)
 
 
 def _whole(value: Any) -> int | None:

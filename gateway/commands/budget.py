@@ -171,19 +171,20 @@ def _slots(allowance: Allowance) -> Any:
 def _rows(gateway: Gateway, state: State, scope: Scope, longest: Longest, now: float) -> Iterator[dict[str, Any]]:
     for meter in budgets_of(scope.allowance):
         used, reserved, calls = state.levels([meter.purse(now), meter.reserved(now), _slots(scope.allowance)])
-        worst = _worst_call(gateway, scope.rights, meter, longest)
-        at_once = calls.claim.most
+        worst, attempts = _worst_attempt(gateway, scope.rights, meter, longest), _most_attempts(gateway, scope.rights)
+        worst_call, at_once = None if worst is None else worst * attempts, calls.claim.most
         yield {
             "scope": meter.scope, "measure": meter.measure, "per": meter.per, "budget": meter.most,
             "spent": used.used - reserved.used, "reserved": reserved.used, "left": used.left,
             "resets": meter.resets(now), "observed": meter.observe, "calls": calls.used, "calls_at_once": at_once,
-            "worst_call": worst, "overshoot": None if meter.observe or worst is None else worst * at_once,
-            "overshoot_now": None if meter.observe or worst is None else worst * calls.used,
+            "worst_attempt": worst, "attempts": attempts, "worst_call": worst_call,
+            "overshoot": None if meter.observe or worst_call is None else worst_call * at_once,
+            "overshoot_now": None if meter.observe or worst_call is None else worst_call * calls.used,
         }  # fmt: skip
 
 
-def _worst_call(gateway: Gateway, rights: Principal, meter: Meter, longest: Longest) -> int | None:
-    """The most that one call can come to, in the measure of *meter*; None where no price is known."""
+def _worst_attempt(gateway: Gateway, rights: Principal, meter: Meter, longest: Longest) -> int | None:
+    """The most that one attempt can come to, in the measure of *meter*; None where no price is known."""
     served = list(_served(gateway, rights))
     if meter.measure == TOKENS:
         reads = [channel.context(model) or longest.read for channel, model in served]
@@ -196,6 +197,28 @@ def _worst_call(gateway: Gateway, rights: Principal, meter: Meter, longest: Long
     return max((cost for cost in costs if cost is not None), default=None)
 
 
+def _most_attempts(gateway: Gateway, rights: Principal) -> int:
+    """How often one call may be tried, and billed each time: with each key of each channel and model that may
+    serve it (clients may name several models), but no more often than `retries` lets it."""
+    most = gateway.settings.routing.retries + 1
+    names = [entry for channel in _allowed(gateway, rights) for entry in channel.models]
+    patterns = [public for public, upstream in names if _is_pattern(public, upstream)]
+    if any(not rights.models or any(_may_meet(name, model) for model in rights.models) for name in patterns):
+        return most  # it stands for any number of models
+    turns = {(channel.name, model): len(set(channel.keys)) or 1 for channel, model in _served(gateway, rights)}
+    return min(most, sum(turns.values())) or 1
+
+
+def _is_pattern(public: str, upstream: str) -> bool:
+    return not upstream and bool(set(public) & set("*?["))
+
+
+def _allowed(gateway: Gateway, rights: Principal) -> Iterator[Channel]:
+    for channel in gateway.channels:
+        if channel.settings.enabled and set(rights.tags) <= set(channel.settings.tags):
+            yield channel
+
+
 def _served(gateway: Gateway, rights: Principal) -> Iterator[tuple[Channel, str]]:
     """Every channel and model there that a call may be served by; of a glob, what has a price."""
     routed = {
@@ -204,13 +227,11 @@ def _served(gateway: Gateway, rights: Principal) -> Iterator[tuple[Channel, str]
         for entry in entries
         if rights.may_use(public)
     }
-    for channel in gateway.channels:
-        if not channel.settings.enabled or not set(rights.tags) <= set(channel.settings.tags):
-            continue
+    for channel in _allowed(gateway, rights):
         priced = _priced(gateway, channel)
         yield from ((channel, model) for name, model in routed if name == channel.name)
         for public, upstream in channel.models:
-            if upstream or not set(public) & set("*?["):
+            if not _is_pattern(public, upstream):
                 if rights.may_use(public):
                     yield channel, upstream or public
                 continue
@@ -250,5 +271,6 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     elif row["worst_call"] is None:
         yield f"  {calls}; no model of its has a price: none can be called"
     else:
-        yield f"  {calls}, each at most {said(row['worst_call'])}"
+        tried = f" with {row['attempts']} attempts" if row["attempts"] > 1 else ""
+        yield f"  {calls}, each at most {said(row['worst_call'])}{tried}"
         yield f"  overshoot at most {said(row['overshoot'])} ({said(row['overshoot_now'])} by those under way)"

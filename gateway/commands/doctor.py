@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import click
 
+from gateway import outgoing
 from gateway.commands import config_option, found_config
 from gateway.config import read_settings
 from gateway.config.document import read_text
 from gateway.doctor import files, installed, keepers, machine
-from gateway.doctor.findings import Finding, any_failed, document, failed, skipped, told
+from gateway.doctor.findings import Finding, any_failed, document, failed, ok, skipped, told, warning
 from gateway.doctor.processes import Running, running
 from gateway.doctor.streaming import Question, check_stream
 from gateway.loading import Gateway, load
@@ -95,8 +96,17 @@ def _deployed(
         machine.check_clock(),
         *keepers.check_keepers(gateway),
         *files.check_folders(gateway, masters),
+        _egress(gateway),
         *plugins,
     ]
+
+
+def _egress(gateway: Gateway) -> Finding:
+    names = outgoing.open_channels(gateway)
+    if names:
+        said = f"clients choose whom the gateway connects to: `fetch: any` of {', '.join(names)}"
+        return warning("egress", said, "name the hosts there, as a list (docs/corporate-egress.md)")
+    return ok("egress", "the gateway connects to what the configuration names, and nowhere else (gateway egress)")
 
 
 def _streamed(

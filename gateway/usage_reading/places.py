@@ -7,10 +7,9 @@ when it is over, the member is cut out of the few that were kept, and nothing el
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from gateway import json_edit, json_text, sse
+from gateway import json_text, sse
 from gateway.dialects.chat.tokens import read_usage as read_chat
 from gateway.dialects.gemini.token_counts import read as read_gemini
 from gateway.dialects.messages.counts import merge_usage
@@ -19,23 +18,25 @@ from gateway.dialects.responses.response import read_usage as read_responses
 from gateway.usage import Usage
 
 Said = list[Any]  # the usage members of an answer, oldest first
-_SMALL = 256 * 1024  # bytes of a document
 _MOST_MEMBER = 4 * 1024  # bytes; a usage object has some hundred
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
     """``word`` is in every piece that says usage, ``sign`` where it begins to say more than null;
-    ``paths`` are where the member stands. ``read`` makes one usage of all that were said. ``final``
-    is in the piece whose usage nothing can follow; ``opening`` is the path of one that comes before
+    *paths* are where the member stands. ``read`` makes one usage of all that were said. ``final``
+    is in the piece whose usage nothing can follow; *opening* is the path of one that comes before
     anything is written, whatever it says of that."""
 
-    word: bytes
-    sign: re.Pattern[bytes]
-    paths: tuple[tuple[str, ...], ...]
-    read: Callable[[Said], Usage | None]
-    final: re.Pattern[bytes]
-    opening: tuple[str, ...] = ()
+    def __init__(
+        self, word: bytes, paths: tuple[json_text.Path, ...], read: Callable[[Said], Usage | None], final: bytes,
+        opening: json_text.Path = (),
+    ):  # fmt: skip
+        self.word = word
+        self.sign = re.compile(word + rb"\s*:\s*\{")
+        self.read = read
+        self.final = re.compile(final)
+        self._members = json_text.Members(paths)
+        self._opening = paths.index(opening) if opening else None
 
     def members(self, piece: bytes) -> Iterator[Any]:
         """The usage members in *piece*: a whole document, or whole events."""
@@ -44,19 +45,15 @@ class Place:
                 yield from self._stated(document)
 
     def _stated(self, document: bytes) -> Iterator[Any]:
-        find: Callable[[tuple[str, ...]], Any] = lambda path: _member(document, path)  # noqa: E731
-        if len(document) <= _SMALL:  # built faster than walked through
-            try:
-                built = json_text.parse(document)
-            except json_text.NotJson:
-                return
-            find = lambda path: _inside(built, path)  # noqa: E731
-        for path in self.paths:
-            found = find(path)
-            if found is not None and path == self.opening:
-                found.pop("output_tokens", None)
-            if found is not None:
-                yield found
+        try:
+            found = self._members.read(document)
+        except json_text.NotJson:
+            return
+        for place, member in enumerate(found):
+            if isinstance(member, dict):
+                if place == self._opening:
+                    member.pop("output_tokens", None)
+                yield member
 
     def loose_members(self, piece: bytes) -> Iterator[Any]:
         """The same of a piece that begins or ends inside a document."""
@@ -75,37 +72,6 @@ def _documents(piece: bytes) -> Iterable[bytes]:
     if piece.lstrip()[:1] in (b"{", b"["):
         return (piece,)
     return (event.data for event in sse.events(piece))
-
-
-def _inside(value: Any, path: tuple[str, ...]) -> Any:
-    """What stands at *path* of a built document, if it is an object."""
-    for name in path:
-        if isinstance(value, dict):
-            value = value.get(name)
-        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            return None
-    return value if isinstance(value, dict) else None
-
-
-def _member(document: bytes, path: tuple[str, ...]) -> Any:
-    """What stands at *path*, if it is an object. Nothing else of the document is built."""
-    for name in path:
-        if document.lstrip()[:1] not in (b"{", b"["):
-            return None
-        try:
-            found = json_edit.top_level(document, name)
-        except (AttributeError, TypeError, ValueError):  # no JSON, and json_edit wants to be given some
-            return None
-        if not found:
-            return None
-        document = found[-1]  # of a key that comes twice, parsers take the last
-    try:
-        value = json_text.parse(document)
-    except json_text.NotJson:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _latest(read: Callable[[Any], Usage | None]) -> Callable[[Said], Usage | None]:
@@ -127,26 +93,23 @@ def _merged(said: Said) -> Usage | None:
     return None if usage.says_nothing else usage
 
 
-_USAGE = re.compile(rb'"usage"\s*:\s*\{')
-
 # Groq says it in x_groq unless asked, Moonshot in the choice that ends; images and audio have
 # their own events with it at the top.
 PLACES = {
     "chat": Place(
-        b'"usage"', _USAGE, (("usage",), ("x_groq", "usage"), ("choices", "0", "usage")), _latest(read_chat),
-        re.compile(rb'"choices"\s*:\s*\[\s*\]|"finish_reason"\s*:\s*"|"type"\s*:\s*"[\w.]+\.(?:done|completed)"'),
+        b'"usage"', (("usage",), ("x_groq", "usage"), ("choices", 0, "usage")), _latest(read_chat),
+        rb'"choices"\s*:\s*\[\s*\]|"finish_reason"\s*:\s*"|"type"\s*:\s*"[\w.]+\.(?:done|completed)"',
     ),
     "responses": Place(
-        b'"usage"', _USAGE, (("response", "usage"), ("usage",)), _latest(read_responses),
-        re.compile(rb"response\.(?:completed|incomplete|failed)"),
+        b'"usage"', (("response", "usage"), ("usage",)), _latest(read_responses),
+        rb"response\.(?:completed|incomplete|failed)",
     ),
     "messages": Place(
-        b'"usage"', _USAGE, (("message", "usage"), ("usage",)), _merged, re.compile(rb'"stop_reason"\s*:\s*"'),
+        b'"usage"', (("message", "usage"), ("usage",)), _merged, rb'"stop_reason"\s*:\s*"',
         opening=("message", "usage"),
     ),
     "gemini": Place(
-        b'"usageMetadata"', re.compile(rb'"usageMetadata"\s*:\s*\{'),
-        (("usageMetadata",), ("response", "usageMetadata")), _latest(read_gemini),
-        re.compile(rb'"(?:finishReason|blockReason)"\s*:\s*"'),
+        b'"usageMetadata"', (("usageMetadata",), ("response", "usageMetadata")), _latest(read_gemini),
+        rb'"(?:finishReason|blockReason)"\s*:\s*"',
     ),
 }  # fmt: skip

@@ -9,6 +9,8 @@ from gateway import JsonText, hookimpl, option
 
 log = logging.getLogger("gateway.calls")
 
+_KINDS = ("input", "output", "cached", "cache_write", "reasoning", "input_audio", "output_audio")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -20,27 +22,28 @@ class Plugin:
         form = options.format if options.format != "auto" else "text" if sys.stderr.isatty() else "json"
         self._line = _words if form == "text" else _document
         self._bare = form == "json"
+        self._say = log.info
 
     @hookimpl
     def begin(self):
-        """Lines of JSON stand alone: nothing before them."""
+        """Lines of JSON stand alone, nothing before them: unless the operator has a place for them, logging,
+        which takes as long as making the line, has nothing to add."""
         log.propagate = not self._bare
         if self._bare and not log.handlers:
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(message)s"))
-            log.addHandler(handler)
-        elif not self._bare:
-            log.handlers.clear()
+            self._say = _write
 
     @hookimpl
     def after_call(self, call, record):
         if log.isEnabledFor(logging.INFO):
-            log.info("%s", self._line(call, record))
+            self._say(self._line(call, record))
+
+
+def _write(line):
+    sys.stderr.write(line + "\n")
 
 
 def _document(call, record):
     usage = record.usage
-    kinds = ("input", "output", "cached", "cache_write", "reasoning", "input_audio", "output_audio")
     said = {
         "time": call.received.isoformat(timespec="milliseconds"),
         "request_id": call.id,
@@ -63,7 +66,7 @@ def _document(call, record):
         "queued": _rounded(record.queued) or None,
         "total": _rounded(record.total),
         "bytes": record.bytes_out,
-        "tokens": {kind: getattr(usage, kind) for kind in kinds if getattr(usage, kind) is not None} or None,
+        "tokens": {kind: said for kind in _KINDS if (said := getattr(usage, kind)) is not None} or None,
         "usage": usage.source,
         "micro_usd": record.cost,
     }

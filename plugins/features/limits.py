@@ -5,25 +5,20 @@ all workers share; when it has ended, what it did not need is given back. Calls 
 limits pass by.
 """
 
-import json
 import logging
 import math
 import threading
 import time
-import urllib.request
 from collections import deque
 from dataclasses import dataclass, field
 
-from gateway import Forbidden, PaymentRequired, Secret, TooManyRequests, allowances, hookimpl, option
+from gateway import Forbidden, PaymentRequired, TooManyRequests, allowances, hookimpl, option
 
 log = logging.getLogger("gateway.limits")
 
 _NAME = "limits"
 _PLANS_KEPT = 10_000
 _LATE = 10_000  # calls whose end is kept for a state that is away
-_TOLD = 100  # warnings kept for a webhook that does not answer
-_TRIES = 5
-_PATIENCE = 5.0  # seconds for the webhook
 _WITHOUT_STATE = {"refuse": "refused", "allow": "let through"}
 _QUIET = 10.0  # seconds between two complaints about the state
 
@@ -37,7 +32,6 @@ class Options:
     unpriced: str = option(
         "models without a known price, for keys with a budget in usd", "refuse", choices=("refuse", "allow")
     )
-    webhook: Secret | None = option("address that budget warnings are posted to, as JSON", None)
 
 
 @dataclass(slots=True)
@@ -57,8 +51,7 @@ class Plugin:
         self._plans = {}  # id of a principal -> (itself, so that its id stays its own; its plan)
         self._late = deque(maxlen=_LATE)
         self._touched = {}  # a budget's meter -> whether it refused a call since the last look
-        self._untold = deque(maxlen=_TOLD)
-        self._work = []
+        self._work = None
         self._under_way = 0
         self._count = threading.Lock()
         self._ended = False
@@ -69,19 +62,13 @@ class Plugin:
     def check_config(self, config):
         scopes = [scope for scope in (*config.keys, *config.teams) if scope is not None]
         self._forgetful = not config.state and any(scope.budget for scope in scopes)
-        webhook = self._options.webhook
-        if webhook is not None and not webhook.reveal().startswith(("http://", "https://")):
-            return ["webhook: expected an http or https address"]
-        return []
 
     @hookimpl
     def begin(self, services):
         self._services = services
         if self._forgetful:
             log.warning("budgets are kept where a restart of the machine forgets them: name a file with `state:`")
-        self._work = [services.every(1.0, self._catch_up, "limits")]
-        if self._options.webhook is not None:
-            self._work.append(services.every(1.0, self._post, "limits webhook"))
+        self._work = services.every(1.0, self._catch_up, "limits")
 
     @hookimpl
     def end(self):
@@ -252,27 +239,12 @@ class Plugin:
             try:
                 for warned in allowances.warnings_due(self._services.state, touched.items(), time.time()):
                     log.warning("%s", warned)
-                    if self._options.webhook is not None:
-                        self._untold.append((0.0, 1, warned))
+                    self._services.warn(warned.document())
             except allowances.StateAway:
                 self._touched = touched | self._touched
                 return
-        if self._ended and not self._under_way and not self._untold:
-            for work in self._work:
-                work.set()
-
-    def _post(self):
-        for _ in range(len(self._untold)):
-            due, tries, warned = self._untold.popleft()
-            if due > time.monotonic():
-                self._untold.append((due, tries, warned))
-                continue
-            try:
-                _post(self._options.webhook.reveal(), warned.document())
-            except Exception as error:  # of any kind; its text may hold the address, and that a secret
-                log.warning("webhook: %s on try %d: %s", type(error).__name__, tries, warned)
-                if tries < _TRIES:
-                    self._untold.append((time.monotonic() + 2**tries, tries + 1, warned))
+        if self._ended and not self._under_way:
+            self._work.set()
 
 
 def _budget_text(meter, claim, used, now):
@@ -286,10 +258,3 @@ def _budget_text(meter, claim, used, now):
         f"this call may cost {said(meter.measure, claim.amount)}, and of the budget of {meter} "
         f"{said(meter.measure, left)} is left{until}; ask for a shorter answer"
     )
-
-
-def _post(address, document):
-    body = json.dumps(document).encode()
-    request = urllib.request.Request(address, body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=_PATIENCE):
-        pass

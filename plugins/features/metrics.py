@@ -10,6 +10,7 @@ import hmac
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,8 @@ except ImportError:
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 _SHORT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_TINY = (0.00005, 0.0001, 0.0002, *_SHORT)
+_LOOK = 0.1  # seconds between two looks at how late a worker is
 _OTHER = "other"
 _KINDS = ("input", "output", "cached", "cache_write", "reasoning", "input_audio", "output_audio")
 
@@ -58,6 +61,8 @@ class Metrics:
         )
         self.queued = _times("gateway_queued", "Waiting for a channel with room", _SECONDS)
         self.before = _times("gateway_request_queue", "From the proxy in front to this worker", _SHORT)
+        self.event = _times("gateway_event_delay", "From reading an event until the client's socket has it", _TINY)
+        self.lag = _times("gateway_worker_lag", "How late a worker gets to what is due", _TINY)
         self.open = prometheus_client.Gauge(
             "gateway_open_calls", "Calls under way", multiprocess_mode="livesum", registry=None
         )
@@ -107,8 +112,9 @@ class Bounded:
 class Plugin:
     def __init__(self, options):
         self._options = options
-        self._services = self._metrics = None
+        self._services = self._metrics = self._looking = None
         self._of = {}
+        self._due = 0.0  # when the next look should be
 
     @hookimpl
     def register_pages(self, pages):
@@ -124,8 +130,22 @@ class Plugin:
             if metric._labelnames
         }
         services.watch_hooks(self._hook_called)
+        services.watch_events(self._metrics.event.observe)
+        self._due = time.monotonic() + _LOOK
+        self._looking = services.every(_LOOK, self._look, "metrics")
         if services.claim_once("metrics folders"):
             _sweep()
+
+    @hookimpl
+    def end(self):
+        if self._looking is not None:
+            self._looking.set()
+
+    def _look(self):
+        """What a socket has for a worker waits as long as this does, before it is read."""
+        now = time.monotonic()
+        self._metrics.lag.observe(max(now - self._due, 0))
+        self._due = now + _LOOK
 
     def _page(self, request):
         token = self._options.token

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", name="folder")
 def _folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("live")
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(0o755)  # nginx, started by root, writes as somebody else
+    for parent in [folder, *folder.parents][:3]:  # nginx, started by root, writes as somebody else
+        if not parent.stat().st_mode & stat.S_ISVTX:  # with --basetemp /tmp itself is among them
+            parent.chmod(0o755)
     return folder
 
 

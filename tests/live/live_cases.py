@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.testing import asking as testing_asking
+
 CASES = Path(__file__).parent / "cases"
 DIALECTS = ("chat", "responses", "messages", "gemini")
 
@@ -25,19 +27,12 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def path_of(dialect, model, stream=True):
-    if dialect == "gemini":
-        return f"/v1beta/models/{model}:" + ("streamGenerateContent?alt=sse" if stream else "generateContent")
-    return {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}[dialect]
+    return testing_asking.path_of(dialect, model, stream)
 
 
 def asking(dialect, model, text="Hello", stream=True):
     """A small request of *dialect*, as a document."""
-    if dialect == "gemini":
-        return {"contents": [{"role": "user", "parts": [{"text": text}]}]}
-    if dialect == "responses":
-        return {"model": model, "stream": stream, "input": text}
-    more = {"max_tokens": 100} if dialect == "messages" else {}
-    return {"model": model, "stream": stream, "messages": [{"role": "user", "content": text}], **more}
+    return testing_asking.question(dialect, model, text, stream)
 
 
 def reply_bytes(dialect, name="text", stream=True):
@@ -48,6 +43,15 @@ def reply_bytes(dialect, name="text", stream=True):
 def stream_events(dialect, name="text"):
     """The events of a streamed reply, separators included."""
     return [event + b"\n\n" for event in reply_bytes(dialect, name).split(b"\n\n") if event]
+
+
+def one_by_one(events, say, client):
+    """Each of *events*, which the upstream says by *say*, is with the *client* before the next is said."""
+    for number, event in enumerate(events):
+        say(event)
+        if not number:
+            client.head()
+        client.expect(event)
 
 
 def error_of(dialect, event):

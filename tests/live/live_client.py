@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import threading
 
 from live_servers import CLIENT_KEY
 
@@ -109,3 +110,25 @@ class Client:
 
     def __exit__(self, *_):
         self.leave()
+
+
+class Crowd:
+    """Clients that ask at the same time, each in a thread of its own, until the end of the `with`."""
+
+    def __init__(self, number):
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(each,), daemon=True) for each in range(number)]
+
+    def _ask(self, number):
+        """What client *number* does until ``_over`` is set."""
+        raise AssertionError("each crowd asks in a way of its own")
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)

@@ -1,7 +1,6 @@
 """A gateway and an nginx as operators run them: processes, ports, output files."""
 
 import os
-import random
 import re
 import signal
 import socket
@@ -10,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+from free_ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 15.0  # seconds; only ever used up by a failure
+PATIENCE = 30.0  # seconds; only ever used up by a failure
 SECRETS = {"sk-upstream-CANARY-1111", "sk-client-CANARY-2222", "sk-other-CANARY-3333"}
 UPSTREAM_KEY, CLIENT_KEY, OTHER_KEY = sorted(SECRETS, key=lambda secret: secret[-4:])
 
@@ -26,20 +27,6 @@ def until(condition, what, seconds=PATIENCE):
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} seconds: {what}")
         time.sleep(0.01)
-
-
-def free_port():
-    """Below the range from which the kernel takes ports for outgoing connections: nobody else's
-    connection can take it between now and its use."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 def answers(port):
@@ -75,7 +62,7 @@ class Process:
             return matches if len(matches) >= times else None
 
         try:
-            return until(found, f"{pattern!r} in the output", 5)
+            return until(found, f"{pattern!r} in the output")
         except AssertionError as error:
             raise AssertionError(f"{error}:\n{self.log()[-3000:]}") from None
 
@@ -131,7 +118,7 @@ class Gateway(Process):
 
     def workers(self):
         """The process ids of the workers there are now."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return children(self.pid)
 
     def staffed(self, number):
         """Waits until so many workers are there that listen to signals; one that still boots dies of
@@ -190,6 +177,11 @@ def _listens(pid):
     """Whether a worker has its own signal handlers; the master's, which it is born with, know USR2."""
     caught = int(re.search(r"SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())[1], 16)
     return caught >> (signal.SIGHUP - 1) & 1 and not caught >> (signal.SIGUSR2 - 1) & 1
+
+
+def children(pid):
+    """The process ids of a process's children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def resident_mb(pid):

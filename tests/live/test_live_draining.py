@@ -2,14 +2,12 @@
 
 import os
 import signal
-import threading
-from pathlib import Path
 
 import pytest
 from live_cases import asking, reply_bytes, stream_events
-from live_client import Client
+from live_client import Client, Crowd
 from live_gunicorn import Gunicorn
-from live_servers import CLIENT_KEY, answers, end, until
+from live_servers import CLIENT_KEY, answers, children, end, until
 
 pytestmark = pytest.mark.live
 
@@ -71,15 +69,15 @@ def call(port):
         assert client.rest()[1]
 
 
-class Callers:
+class Callers(Crowd):
     """Ordinary calls, one after the other in several threads, until the end of the `with`; none may fail."""
 
     def __init__(self, port, number=3):
+        super().__init__(number)
         self._port = port
-        self.served, self._failed, self._over = 0, [], threading.Event()
-        self._threads = [threading.Thread(target=self._call) for _ in range(number)]
+        self.served, self._failed = 0, []
 
-    def _call(self):
+    def _ask(self, number):
         while not self._over.is_set():
             try:
                 call(self._port)
@@ -92,20 +90,9 @@ class Callers:
         wanted = self.served + number
         until(lambda: self.served >= wanted, f"{number} calls served; failed: {self._failed[:3]}", 10)
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+    def __exit__(self, *error):
+        super().__exit__(*error)
         assert self._failed == []
-
-
-def children(pid):
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @both_workers

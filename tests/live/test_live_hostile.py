@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import socket
+import textwrap
 import threading
 import time
 
@@ -11,7 +12,7 @@ import pytest
 from live_cases import asking, reply_bytes, stream_events
 from live_client import Client
 from live_gunicorn import Gunicorn
-from live_servers import CLIENT_KEY, end, resident_mb, until
+from live_servers import CLIENT_KEY, descriptors, end, resident_mb, until
 
 pytestmark = pytest.mark.live
 
@@ -281,27 +282,13 @@ def test_dripping_is_in_nobodys_way(kind, served, clients):
             thread.join()
 
 
-HASTY = """
-from gateway.serving import SETTINGS, prepare
-
-globals().update(SETTINGS)
-
-
-def post_worker_init(worker):
-    from gateway import laggards
-
-    laggards.PATIENCE = 1.0  # instead of a minute
-    prepare(worker)
-"""
+HASTY = "client_timeout: {body: 1, unread: 1}\n"
 
 
 @pytest.mark.parametrize("kind", ["gevent", "gthread"])
-def test_slow_bodies_are_ended(kind, tmp_path, clients):
+def test_slow_bodies_are_ended(kind, start, clients):
     """Else a hundred who send a byte now and then would hold every thread there is."""
-    settings = tmp_path / "hasty.conf.py"
-    settings.write_text(HASTY)
-    yaml = "channels: [{name: echo, provider: echo}]"
-    gateway = Gunicorn(tmp_path, yaml, kind, "--workers", "1", settings=str(settings))
+    gateway = start(HASTY + "channels: [{name: echo, provider: echo}]", worker_class=kind)
     over, threads = threading.Event(), []
     try:
         slow = [clients(gateway.port).send(SLOW["half a body"]) for _ in range(100)]
@@ -312,6 +299,25 @@ def test_slow_bodies_are_ended(kind, tmp_path, clients):
         for client in slow[50:53]:
             assert client.head().status == 400
             assert client.json()["error"]["code"] == "body_incomplete"
+            assert client.ended()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("kind", ["gevent", "gthread"])
+def test_slow_heads_are_ended(kind, tmp_path, clients):
+    yaml = "channels: [{name: echo, provider: echo}]"
+    gateway = Gunicorn(tmp_path, yaml, kind, "--workers", "1", "--keep-alive", "1")
+    over, threads = threading.Event(), []
+    try:
+        slow = [clients(gateway.port).send(SLOW["half a head"] + b"X-A: ") for _ in range(100)]
+        threads = [threading.Thread(target=dripping, args=(client, over)) for client in slow[:50]]
+        for thread in threads:
+            thread.start()
+        until(lambda: succeeds(gateway.port), "an ordinary call")
+        for client in slow[50:]:
             assert client.ended()
     finally:
         over.set()
@@ -356,6 +362,64 @@ def test_slow_readers_cost_no_memory(gateway, upstream, clients):
     for reader in readers:
         reader.leave(reset=True)
     until(lambda: len(poured) == len(readers), "the upstream is let go")
+
+
+POURED = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % (b"x" * 60_000)
+
+
+def pouring(whole, size=40_000_000):
+    """(an upstream that sends *size* bytes, as events or as a *whole* reply; the calls for which it has done so)"""
+    done = []
+
+    def pour(exchange):
+        with contextlib.suppress(OSError):  # nobody takes them any more
+            if whole:
+                exchange.reply(b" " * size)
+            else:
+                exchange.start()
+                for _ in range(size // len(POURED)):
+                    exchange.chunk(POURED)
+        done.append(exchange)
+
+    return pour, done
+
+
+@pytest.mark.parametrize("kind", ["gevent", "gthread"])
+@pytest.mark.parametrize("whole", [False, True], ids=["stream", "whole"])
+def test_who_reads_nothing_is_cut_off(whole, kind, start, upstream, clients):
+    yaml = f"""
+    plugins: [{{call_log: {{format: text}}}}]
+    providers: {{scripted: {{dialects: [chat], auth: none}}}}
+    channels: [{{name: up, provider: scripted, base_url: "{upstream.url}"}}]
+    """
+    gateway = start(HASTY + textwrap.dedent(yaml), worker_class=kind)
+    (worker,) = gateway.workers()
+    pour, done = pouring(whole)
+    upstream.answer(pour)
+    before = descriptors(worker)
+    for number in range(5):
+        client = clients(gateway.port)
+        client.post("/v1/chat/completions", asking("chat", "up", stream=not whole), x_request_id=f"unread-{number}")
+    for number in range(5):
+        assert gateway.outcome(f"unread-{number}")[:2] == ("client_closed", 1)
+    until(lambda: descriptors(worker) <= before + 2, "the sockets are closed", 5)
+    until(lambda: len(done) == 5, "the upstream is let go", 5)
+    assert "Traceback" not in gateway.log()
+
+
+def test_who_reads_now_and_then_is_not(start, upstream, clients):
+    yaml = f"""
+    providers: {{scripted: {{dialects: [chat], auth: none}}}}
+    channels: [{{name: up, provider: scripted, base_url: "{upstream.url}"}}]
+    """
+    gateway = start("client_timeout: {unread: 2}\n" + textwrap.dedent(yaml))
+    upstream.answer(pouring(False, 20_000_000)[0])
+    client = clients(gateway.port).post("/v1/chat/completions", asking("chat", "up"))
+    client.head()
+    for _ in range(10):  # more than twice as long as one may read nothing
+        client.expect(POURED * 10)
+        time.sleep(0.5)
+    assert len(client.rest()[0]) == (20_000_000 // len(POURED) - 100) * len(POURED)
 
 
 @directly

@@ -122,3 +122,26 @@ def test_reloading_goes_on_counting(measured, clients):
         measured.signal(signal.SIGHUP)
         measured.logged("configuration reloaded", times=2)
     assert until(lambda: total(numbers(clients(measured.port)), "gateway_calls_total") == 2, "both calls")
+
+
+def test_an_events_delay_is_told(measured, clients):
+    """By the first of each stream and one in 16 after it, also when the configuration was exchanged in between."""
+
+    def stream():
+        client = clients(measured.port)
+        client.post(PATH, {"model": "m", "stream": True, "messages": []}).head()
+        assert client.rest()[1]
+
+    def told(times):
+        found = numbers(clients(measured.port))
+        return found if total(found, "gateway_event_delay_seconds_count") == times else None
+
+    for _ in range(4):
+        stream()
+    found = until(lambda: told(4), "four are told of")
+    assert 0 < total(found, "gateway_event_delay_seconds_sum") < 4
+    assert total(found, "gateway_worker_lag_seconds_count") > 0
+    measured.signal(signal.SIGHUP)
+    measured.logged("configuration reloaded", times=2)
+    stream()
+    until(lambda: told(5), "the fifth")
