@@ -43,6 +43,7 @@ from gateway.errors import (
 from gateway.hookspecs import hookimpl
 from gateway.json_edit import edit_body
 from gateway.rights import check_rights
+from gateway.temporary import private_folder
 from gateway.usage import Usage
 
 __version__ = "0.1.0"
@@ -54,5 +55,5 @@ __all__ = [  # noqa: F822
     "JsonText", "KeySettings", "Limits", "NotFound", "PaymentRequired", "Principal", "Provider", "Record",
     "REMOVED", "Route", "Secret", "Size", "TooManyRequests", "Unauthorized", "UpstreamReply", "UpstreamRequest",
     "Usage", "allowances", "aws", "check_rights", "direct_opener",
-    "edit_body", "hookimpl", "issuer", "ledger", "option", "policies", "vocabulary",
+    "edit_body", "hookimpl", "issuer", "ledger", "option", "policies", "private_folder", "vocabulary",
 ]  # fmt: skip

@@ -15,8 +15,10 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from gateway import endpoints, intake, json_text, readiness
-from gateway.admission import authenticate, client_address, credentials, take_certificate, without_key
+from gateway import endpoints, json_text, readiness
+from gateway.arrival import intake
+from gateway.arrival.admission import authenticate, client_address, credentials, take_certificate, without_key
+from gateway.arrival.laggards import make_light, reading
 from gateway.bodies import FileBody, JsonBody
 from gateway.departures import watch
 from gateway.dialects.registry import FACES
@@ -24,14 +26,13 @@ from gateway.domain import Call, Endpoint, Inbound, Principal
 from gateway.endpoints import MODELS, USUAL_MODELS, find_endpoint
 from gateway.errors import BadRequest, Fault, GatewayError, NotFound
 from gateway.headers import Headers, sane_id
-from gateway.laggards import make_light, reading
 from gateway.last_good import LastGood
 from gateway.loading import Gateway
 from gateway.pages import Page, look_at
 from gateway.reading_wishes import read_wishes
 from gateway.relay import Reply, serve
 from gateway.reloading import Current
-from gateway.replying import shown_route
+from gateway.replying.replier import shown_route
 from gateway.uploads import Upload, takes_bytes, upload_of
 
 log = logging.getLogger("gateway.app")

@@ -20,16 +20,16 @@ from gateway.config.forms import node_of
 from gateway.config.kinds import Secret
 from gateway.config.settings import BodyEdits, ChannelSettings, ProviderSettings, Settings
 from gateway.domain import Channel, Provider
-from gateway.egress import origins
 from gateway.errors import ConfigError, PluginError
 from gateway.pages import Page, collect_pages
 from gateway.plugin_manager import SHIPPED, Plugin, Plugins, Source, ask, find_plugins, load_plugin
 from gateway.prices import Prices, read_prices
 from gateway.provider_rules import ChannelRules, checks_ok, complaints_of, declares_rules, hooks_of
-from gateway.routing import Router
+from gateway.routing.router import Router
 from gateway.services import Services
 from gateway.templates import fill, names_of
-from gateway.transport import Transport
+from gateway.transport.egress import origins
+from gateway.transport.transport import Transport
 
 log = logging.getLogger("gateway.loading")
 

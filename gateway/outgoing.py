@@ -19,9 +19,9 @@ from gateway.config.document import Node
 from gateway.config.kinds import Secret
 from gateway.config.origins import is_own
 from gateway.domain import Channel
-from gateway.egress import origin
 from gateway.loading import Gateway
 from gateway.plugin_manager import Plugin
+from gateway.transport.egress import origin
 
 _PORTS = {"redis": 6379, "rediss": 6379, "postgresql": 5432, "postgres": 5432}
 _WEB = ("http", "https")

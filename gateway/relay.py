@@ -5,19 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.account import Account
+from gateway.attempt.patience import FOREVER, Patience
 from gateway.bodies import JsonBody
 from gateway.departures import Watch
 from gateway.dialects.registry import FACES
 from gateway.domain import COUNT_TOKENS, Call, Candidate, Route
 from gateway.errors import BadRequest, ChannelAnswered, Forbidden, GatewayError, NoChannel
 from gateway.loading import Gateway
-from gateway.patience import FOREVER, Patience
 from gateway.plugin_manager import ask
-from gateway.replying import Replier, Reply
-from gateway.routing import Wanted
-from gateway.strategies import conversation, rank_by, too_dear
+from gateway.replying.replier import Replier, Reply
+from gateway.routing.router import Wanted
+from gateway.routing.strategies import conversation, rank_by, too_dear
 from gateway.token_count import ESTIMATED, estimated_count
-from gateway.trying import Trial, Trying
+from gateway.trying.trying import Trial, Trying
 
 
 def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:

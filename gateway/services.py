@@ -15,8 +15,8 @@ from typing import Any
 
 from gateway.errors import ConfigError
 from gateway.health import LOOK, Health
+from gateway.routing.strategies import Bearings
 from gateway.state import BEAT, State, StateAway, default_url, open_state
-from gateway.strategies import Bearings
 
 log = logging.getLogger("gateway.services")
 

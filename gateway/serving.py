@@ -31,7 +31,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.http.parser import RequestParser
 
 from gateway import json_text
-from gateway.laggards import reading
+from gateway.arrival.laggards import reading
 from gateway.last_good import LastGood
 
 _MOST_LEAVING = 4

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.admission import client_address, credentials, without_key
+from gateway.arrival.admission import client_address, credentials, without_key
 from gateway.headers import Headers
 
 KEYS = """

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from gateway import aws
-from gateway.egress import Tools
 from gateway.errors import ChannelFailed
+from gateway.transport.egress import Tools
 
 
 class Nobody:

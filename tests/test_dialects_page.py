@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway import fetching
 from gateway.dialects import fields_table
 from gateway.dialects.gemini import STATE
 from gateway.dialects.registry import DIALECTS, FACES
@@ -15,6 +14,7 @@ from gateway.dialects.responses import request_reader, turn_reader
 from gateway.dialects.translation import Translation
 from gateway.dialects.vocabulary import Asked, Finish, Finished, Prompt, Target
 from gateway.errors import BadRequest, Fault
+from gateway.transport import fetching
 from tests.pair_cases import as_json
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "dialects.md").read_text(encoding="utf-8")

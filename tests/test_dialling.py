@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gateway.dialling import dialled
+from gateway.transport.dialling import dialled
 
 
 @pytest.fixture(name="full")

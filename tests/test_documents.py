@@ -102,7 +102,7 @@ def test_every_directive_of_echo_is_on_the_providers_page():
 
 def test_every_error_code_is_on_its_page():
     page = (ROOT / "docs" / "headers-and-errors.md").read_text()
-    sources = [path.read_text() for path in (ROOT / "gateway").glob("*.py")]
+    sources = [path.read_text() for path in (ROOT / "gateway").rglob("*.py")]
     codes = {code for text in sources for code in re.findall(r'\bcode="([a-z_]+)"', text)}
     assert codes
     assert not {code for code in codes if f"`{code}`" not in page}

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from gateway.domain import UpstreamReply
-from gateway.egress import MOST_BYTES, Cache, HttpClient, NotAllowed, origin, origins
 from gateway.errors import ChannelFailed, ChannelTimeout, ChannelUnreachable, StreamCut
-from gateway.upstream_body import Answer, Silence
+from gateway.transport.egress import MOST_BYTES, Cache, HttpClient, NotAllowed, origin, origins
+from gateway.transport.upstream_body import Answer, Silence
 
 
 class Body:

@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from gateway import fetching
 from gateway.config.origins import MediaHosts
 from gateway.dialects.vocabulary import Media
 from gateway.errors import BadRequest
-from gateway.fetching import fetch, is_public
+from gateway.transport import fetching
+from gateway.transport.fetching import fetch, is_public
 
 ANY = MediaHosts(["any"])
 PRIVATE = """

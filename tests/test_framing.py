@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ChannelUnreachable
-from gateway.framing import Chunked, Sized, UntilClose
+from gateway.transport.framing import Chunked, Sized, UntilClose
 
 
 def chunked(pieces, extension=b"", trailer=b""):

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from gateway.attempt.patience import FOREVER, Patience
 from gateway.errors import ChannelFailed
-from gateway.hedging import Runner, race
-from gateway.patience import FOREVER, Patience
+from gateway.trying.hedging import Runner, race
 
 
 def runner(seconds, result, log=None):

@@ -10,10 +10,10 @@ import brotli
 import pytest
 import zstandard
 
+from gateway.arrival.intake import form_field, is_json, read_file, read_head, read_json
+from gateway.arrival.unpacking import UNPACKERS
 from gateway.bodies import FileBody
 from gateway.errors import BadRequest, BodyTooLarge, UnsupportedMedia
-from gateway.intake import form_field, is_json, read_file, read_head, read_json
-from gateway.unpacking import UNPACKERS
 
 PACKERS = {
     "gzip": gzip.compress,

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway.laggards import SLOWEST, Laggards, make_light, reading
+from gateway.arrival.laggards import SLOWEST, Laggards, make_light, reading
 
 
 @pytest.fixture(name="pair")

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import hookspecs
+from gateway.attempt.verdicts import BAD_KEY, RETRY, Verdict
 from gateway.cli import main
 from gateway.errors import ChannelAnswered, Fault
 from gateway.live_check.discreet import Discreet
@@ -18,7 +19,6 @@ from gateway.live_check.table import remarks, summary, table
 from gateway.live_check.tiny_calls import hurried, tiny_call
 from gateway.loading import load
 from gateway.plugin_manager import HOOK_NAMES
-from gateway.verdicts import BAD_KEY, RETRY, Verdict
 
 PROVIDERS = ("rewrite_", "decode_", "read_", "authorize", "classify_")
 ECHO = "channels: [{name: echo, provider: echo, models: [m]}, {name: other, provider: echo, models: [m]}]"

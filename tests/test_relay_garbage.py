@@ -6,7 +6,7 @@ import pytest
 
 from gateway.dialects.chat.open_parts import OpenParts
 from gateway.domain import Call
-from gateway.hedging import SharedWatch
+from gateway.trying.hedging import SharedWatch
 
 YAML = """
 routing: {retries: 1, hedge_after: 0.001}

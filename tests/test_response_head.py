@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ChannelUnreachable
-from gateway.framing import Chunked, Sized, UntilClose
-from gateway.response_head import HeadReader
+from gateway.transport.framing import Chunked, Sized, UntilClose
+from gateway.transport.response_head import HeadReader
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

@@ -8,7 +8,7 @@ import yaml
 
 from gateway.errors import GatewayError
 from gateway.loading import load
-from gateway.routing import Wanted
+from gateway.routing.router import Wanted
 
 FILES = sorted((Path(__file__).parent / "cases" / "routing").glob("*.yaml"))
 TABLES = {path.stem: yaml.safe_load(path.read_text()) for path in FILES}

@@ -9,11 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.drawing import FEW
 from gateway.errors import BadRequest
 from gateway.loading import load
 from gateway.reading_wishes import read_wishes
-from gateway.routing import Wanted
+from gateway.routing.drawing import FEW
+from gateway.routing.router import Wanted
 
 WANTED = Wanted("chat", "generate", "gpt-4o")
 MANY = 200

@@ -4,10 +4,10 @@ import contextlib
 
 import pytest
 
-from gateway.hedging import Runner, SharedWatch, race
-from gateway.patience import FOREVER, Patience
+from gateway.attempt.patience import FOREVER, Patience
 from gateway.state import Slots, StateAway, Window
-from gateway.turns import Turns
+from gateway.trying.hedging import Runner, SharedWatch, race
+from gateway.trying.turns import Turns
 from tests.routing_cases import ASKED, KEY, PATH, scripted
 
 

@@ -74,8 +74,8 @@ def test_a_key_or_an_entry_that_stands_twice_is_tried_once(made, sent):
 
 
 def test_the_pause_before_a_lower_priority_ends_with_the_deadline(made, sent, monkeypatch):
-    monkeypatch.setattr("gateway.trying._BACK_OFF", 500.0)
-    monkeypatch.setattr("gateway.trying._LONGEST_BACK_OFF", 500.0)
+    monkeypatch.setattr("gateway.trying.trying._BACK_OFF", 500.0)
+    monkeypatch.setattr("gateway.trying.trying._LONGEST_BACK_OFF", 500.0)
     client, plugin, _ = made(["name: one, key: a, priority: 1", "name: two, key: b"], {"a": 500},
                              "routing: {deadline: 0.3}")  # fmt: skip
     began = time.monotonic()
@@ -108,7 +108,7 @@ def test_a_place_is_given_back_whatever_goes_wrong_before_the_request(made, sent
         def __init__(self, *_):
             raise BadRequest("the client's words make no sense here")
 
-    monkeypatch.setattr("gateway.trying.Try", Unreadable)
+    monkeypatch.setattr("gateway.trying.trying.Try", Unreadable)
     client, plugin, services = made(["name: one, key: a, limits: {concurrency: 1}"], {})
     assert sent(client, PATH, ASKED, KEY).status_code == 400
     assert services.state.levels([Slots("one:open", 1)])[0].used == 0

@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.loading import load
 from gateway.reading_wishes import read_wishes
 from gateway.relay import check_models, route_of
-from gateway.strategies import Bearings, rank_by
+from gateway.routing.strategies import Bearings, rank_by
 from gateway.wishes import NO_WISHES
 
 CASES = Path(__file__).parent / "cases" / "wishes"

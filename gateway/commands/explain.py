@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import click
 
-from gateway import intake
+from gateway.arrival import intake
 from gateway.bodies import JsonBody
 from gateway.commands import config_option, found_config
 from gateway.commands.callers import Bound, bounds_of, found_caller

@@ -8,7 +8,9 @@ from typing import Any
 
 from gateway import departures, json_text, sse
 from gateway.account import Account
-from gateway.attempt import Ready, Try
+from gateway.attempt.attempt import Ready, Try
+from gateway.attempt.patience import FOREVER, Patience
+from gateway.attempt.verdicts import verdict_on
 from gateway.config.kinds import Secret
 from gateway.dialects.registry import DIALECTS
 from gateway.dialects.vocabulary import Failed, Finished, UsageSeen
@@ -19,12 +21,10 @@ from gateway.live_check.judging import Tried, judge
 from gateway.live_check.listing import Listing, model_to_try, read_listing
 from gateway.live_check.tiny_calls import address_of, hurried, list_call, tiny_call
 from gateway.loading import Gateway
-from gateway.patience import FOREVER, Patience
 from gateway.plugin_manager import Plugins
-from gateway.replying import Replier
-from gateway.stream import Abort
+from gateway.replying.replier import Replier
+from gateway.replying.stream import Abort
 from gateway.usage import UPSTREAM, Usage
-from gateway.verdicts import verdict_on
 
 _LONGEST_LIST = 16 * 1024 * 1024
 _LIST_SECONDS = 10.0  # a list is worth no more: the question itself needs the time

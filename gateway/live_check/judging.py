@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 
+from gateway.attempt.verdicts import BAD_KEY, LIMITED, Verdict
 from gateway.domain import Channel
 from gateway.errors import BadRequest, ChannelAnswered, ChannelTimeout, Fault, GatewayError, PluginError
 from gateway.live_check.listing import Listing
-from gateway.verdicts import BAD_KEY, LIMITED, Verdict
 
 _KEY_WORDS = frozenset({"invalid_api_key", "authentication_error", "UNAUTHENTICATED", "API_KEY_INVALID"})
 _NO_MONEY = frozenset({"insufficient_quota", "billing_error", "insufficient_balance"})

@@ -14,11 +14,11 @@ import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from gateway.connections import ChannelAdapter, read_head
 from gateway.domain import Channel
 from gateway.errors import ChannelUnreachable
 from gateway.live_check.findings import FAILED, OK, SKIPPED, UNKNOWN, WARNING, Findings
-from gateway.response_head import HeadReader
+from gateway.transport.connections import ChannelAdapter, read_head
+from gateway.transport.response_head import HeadReader
 
 _FEW_DAYS = 14  # of a certificate: time to see to it
 _AFTERTHOUGHT = 0.25  # seconds, at least, for an alert behind the handshake

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import replace
 
 from gateway import __version__, json_text
+from gateway.attempt.upstream_request import USUAL_PATHS, build_request
 from gateway.bodies import JsonBody
 from gateway.config.kinds import Seconds
 from gateway.dialects.registry import DIALECTS
@@ -12,7 +13,6 @@ from gateway.domain import GENERATE, Call, Candidate, Channel, Endpoint
 from gateway.endpoints import MODELS
 from gateway.headers import Headers
 from gateway.plugin_manager import Plugin, ask
-from gateway.upstream_request import USUAL_PATHS, build_request
 
 FEWEST_TOKENS = 16  # OpenAI's least for max_output_tokens; others take less
 

@@ -6,13 +6,12 @@ in an embedded SQLite file for one machine, in Redis for several.
 
 import hashlib
 import importlib
-import os
-import tempfile
 from pathlib import Path
 
 from gateway.errors import ConfigError
 from gateway.state.claims import ALIVE, BEAT, Claim, Level, Purse, Refusal, Slots, State, StateAway, Taken, Window
 from gateway.state.sqlite import SqliteState
+from gateway.temporary import private_folder
 
 __all__ = [
     "ALIVE", "BEAT", "Claim", "Level", "Purse", "Refusal", "Slots", "State", "StateAway", "Taken", "Window",
@@ -40,12 +39,11 @@ def open_state(url: str, folder: Path) -> State:
 
 
 def default_url(config: Path) -> str:
-    """Where the state of the configuration file *config* is when the file does not say: in a folder
-    of this user's that does not outlive the machine. Raises ConfigError when it is not ours."""
-    folder = Path(tempfile.gettempdir()) / f"gateway-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o077 or folder.is_symlink():
-        raise ConfigError([f"state: {folder} is not a private folder of this user; name a file with `state:`"])
+    """Where the state of the configuration file *config* is when the file does not say. Raises ConfigError
+    when there is no folder for it that is ours alone."""
+    try:
+        folder = private_folder()
+    except ConfigError as error:
+        raise ConfigError([f"state: {text}; or name a file with `state:`" for text in error.complaints]) from None
     name = hashlib.sha256(str(config.resolve()).encode()).hexdigest()[:16]
     return f"sqlite:///{folder / name}.db"

@@ -9,10 +9,10 @@ from typing import Any
 
 from gateway import json_text
 from gateway.domain import Call, Channel, UpstreamRequest
-from gateway.egress import HttpClient
 from gateway.plugin_manager import Plugin
 from gateway.testing.guard import another_time, touched
-from gateway.upstream_body import Answer
+from gateway.transport.egress import HttpClient
+from gateway.transport.upstream_body import Answer
 
 _FILTERS = ("rewrite_stream", "filter_reply", "decode_stream")
 

@@ -9,17 +9,16 @@ import contextlib
 import hmac
 import os
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import ConfigError, Secret, Unauthorized, hookimpl, option
+from gateway import ConfigError, Secret, Unauthorized, hookimpl, option, private_folder
 
 # prometheus_client looks at it while it is imported. All workers have the same parent.
-_ROOT = Path(tempfile.gettempdir()) / f"gateway-{os.getuid()}"
+_ROOT = private_folder()
 _FOLDER = _ROOT / f"metrics-{os.getppid()}"
-_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+_FOLDER.mkdir(mode=0o700, exist_ok=True)
 _given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
 if not _given or Path(_given).parent == _ROOT:  # one of ours was another gateway's, which started this one
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_FOLDER)

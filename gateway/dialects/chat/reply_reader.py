@@ -21,7 +21,7 @@ def read_reply(document: Any) -> Completion:
     try:
         return _read(document)
     except Malformed as error:
-        raise ChannelFailed(f"the upstream's reply cannot be read: {error}", code="bad_response_body") from None
+        raise ChannelFailed(f"the upstream's reply cannot be read: {error}") from None
 
 
 def _read(document: Any) -> Completion:

@@ -89,7 +89,7 @@ def _read(document: Any) -> Completion:
         raise ChannelAnswered(fault)
     candidates = document.get("candidates")
     if not candidates:
-        raise ChannelFailed("the upstream gave no candidates", code="empty_response")
+        raise ChannelFailed("the upstream gave no candidates", code="upstream_empty")
     reply_id = proto_json.text(document.get("responseId") or "", "responseId")
     ids = ReplyIds(reply_id)
     listed = enumerate(proto_json.items(candidates, "candidates"))

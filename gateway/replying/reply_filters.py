@@ -4,10 +4,10 @@ translation, the last plugin of the list first."""
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from gateway.attempt.plugin_filter import PluginFilter
 from gateway.domain import Call, UpstreamReply
 from gateway.errors import BadRequest, PluginError, StreamCut
 from gateway.interpreter import wants_array
-from gateway.plugin_filter import PluginFilter
 from gateway.plugin_manager import Plugin, ask, asked
 
 _HOOK, _ANSWER = "filter_reply", "answer_call"

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from gateway import headers as header_rules
 from gateway import json_text, sse, uploads
 from gateway.account import Account
-from gateway.attempt import Ready
+from gateway.attempt.attempt import Ready
+from gateway.attempt.plugin_filter import PluginFilter
+from gateway.attempt.verdicts import REFUSED_KEY
 from gateway.concealing import forms_of, without
 from gateway.dialects.registry import FACES
 from gateway.domain import COMPLETE, Answered, Call, UpstreamReply
@@ -15,13 +17,11 @@ from gateway.errors import ChannelAnswered, ChannelFailed, StreamCut, with_statu
 from gateway.include_usage import UsageChunkFilter
 from gateway.interpreter import wants_array
 from gateway.loading import Gateway
-from gateway.plugin_filter import PluginFilter
 from gateway.plugin_manager import Plugin, ask
-from gateway.reply_filters import TOO_LARGE, OwnPieces, ReplyFilters
-from gateway.stream import Stream, bytes_of, events_of, waiting_for
+from gateway.replying.reply_filters import TOO_LARGE, OwnPieces, ReplyFilters
+from gateway.replying.stream import Stream, bytes_of, events_of, waiting_for
 from gateway.timing import server_timing
 from gateway.usage_reading import UsageTap, tap_for
-from gateway.verdicts import REFUSED_KEY
 from gateway.wishes import NO_WISHES
 
 Headers = list[tuple[str, str]]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.catalogue import Catalogue
 from gateway.domain import COMPACT, GENERATE, Candidate, Channel, LeftOut, Route
-from gateway.drawing import FEW, Tier, by_lot
 from gateway.errors import BadRequest, Forbidden, NotFound
+from gateway.routing.catalogue import Catalogue
+from gateway.routing.drawing import FEW, Tier, by_lot
 from gateway.wishes import NO_WISHES, Wishes
 
 Rank = Callable[[Candidate], Any]

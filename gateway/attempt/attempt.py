@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import json_text, sse
+from gateway.attempt.decoding import ENDINGS, EVENTS, DecodedBody, EndDecoder
+from gateway.attempt.patience import Patience
+from gateway.attempt.plugin_filter import PluginFilter
+from gateway.attempt.upstream_request import apply_edits, authorize, build_request
 from gateway.config.kinds import Secret
-from gateway.decoding import ENDINGS, EVENTS, DecodedBody, EndDecoder
 from gateway.departures import Watch
 from gateway.dialects.registry import FACES
 from gateway.domain import COMPACT, GENERATE, Call, Candidate, UpstreamReply, UpstreamRequest
@@ -21,12 +24,9 @@ from gateway.errors import ChannelAnswered, ChannelFailed, ChannelTimeout, Chann
 from gateway.headers import Headers
 from gateway.include_usage import usage_edits
 from gateway.interpreter import Interpreter, interpreter_for
-from gateway.patience import Patience
-from gateway.plugin_filter import PluginFilter
 from gateway.plugin_manager import Plugin, ask
-from gateway.transport import Answer, Pending, Transport
-from gateway.upstream_body import Silence
-from gateway.upstream_request import apply_edits, authorize, build_request
+from gateway.transport.transport import Answer, Pending, Transport
+from gateway.transport.upstream_body import Silence
 
 MOST_HELD = 1024 * 1024  # a whole reply up to this size is read before it is passed on
 _MOST_ERROR = 1024 * 1024

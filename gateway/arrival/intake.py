@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway import json_edit, json_text
+from gateway.arrival.unpacking import UNPACKERS, NotUnpackable, Unpacker
 from gateway.bodies import FileBody, JsonBody
 from gateway.errors import BadRequest, BodyTooLarge, UnsupportedMedia
-from gateway.unpacking import UNPACKERS, NotUnpackable, Unpacker
 
 _PIECE = 64 * 1024
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)

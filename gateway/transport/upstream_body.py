@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.departures import Watch
 from gateway.errors import StreamCut
-from gateway.response_head import Head
+from gateway.transport.response_head import Head
 
 _PIECE = 64 * 1024
 

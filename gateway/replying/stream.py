@@ -14,12 +14,12 @@ from typing import Any
 
 from gateway import sse
 from gateway.account import Account
-from gateway.attempt import Ready
+from gateway.attempt.attempt import Ready
 from gateway.config.settings import Timeouts
 from gateway.domain import COMPLETE, FAILED, GENERATE, TRUNCATED
 from gateway.errors import ChannelTimeout, ClientGone, GatewayError, StreamCut
 from gateway.services import EventObserver
-from gateway.upstream_body import Silence
+from gateway.transport.upstream_body import Silence
 
 log = logging.getLogger("gateway.stream")
 

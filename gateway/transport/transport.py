@@ -23,14 +23,14 @@ import urllib3
 
 from gateway.bodies import FileBody, JsonBody
 from gateway.config.origins import is_own
-from gateway.connections import Begun, ChannelAdapter, HeadersPending, StaleConnection, read_head, task
 from gateway.departures import Watch, watch
 from gateway.dialects.vocabulary import Media
 from gateway.domain import Channel, UpstreamRequest
-from gateway.egress import Cache, HttpClient, Tools
 from gateway.errors import ChannelTimeout, ChannelUnreachable, ClientGone
-from gateway.fetching import fetch
-from gateway.upstream_body import Answer, PlainBody, SocketBody
+from gateway.transport.connections import Begun, ChannelAdapter, HeadersPending, StaleConnection, read_head, task
+from gateway.transport.egress import Cache, HttpClient, Tools
+from gateway.transport.fetching import fetch
+from gateway.transport.upstream_body import Answer, PlainBody, SocketBody
 
 log = logging.getLogger("gateway.transport")
 

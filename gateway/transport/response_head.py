@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from gateway.errors import ChannelUnreachable
-from gateway.framing import Chunked, Framing, Sized, UntilClose
+from gateway.transport.framing import Chunked, Framing, Sized, UntilClose
 
 _LONGEST = 128 * 1024
 _END = re.compile(rb"\r?\n\r?\n")

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from gateway import sse
-from gateway.upstream_body import Silence
+from gateway.transport.upstream_body import Silence
 
 EVENTS = "text/event-stream"
 

@@ -25,12 +25,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from gateway import in_process
 from gateway.departures import Watch
-from gateway.dialling import dialled
 from gateway.domain import Channel
-from gateway.response_head import Head, HeadReader
-from gateway.upstream_body import Answer, SocketBody
+from gateway.transport import in_process
+from gateway.transport.dialling import dialled
+from gateway.transport.response_head import Head, HeadReader
+from gateway.transport.upstream_body import Answer, SocketBody
 
 _PIECE = 64 * 1024
 _LINE_BREAK = re.compile(r"[\r\n\0]")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from gateway.config.settings import ChannelLimits
 from gateway.domain import Call, Candidate, Route
-from gateway.drawing import drawn_keys
 from gateway.health import FAILING, LIMITED, resting_name
 from gateway.loading import Gateway
 from gateway.room import Place, claims_on, estimated_tokens, take_place
+from gateway.routing.drawing import drawn_keys
 from gateway.state import Refusal, Slots, StateAway
 
 _SOMEBODY_LEAVES = 0.02  # seconds after which a place among those under way may be free

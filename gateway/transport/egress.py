@@ -19,7 +19,7 @@ from gateway.config.origins import origin
 from gateway.domain import UpstreamReply, UpstreamRequest
 from gateway.errors import ChannelFailed, ChannelTimeout, ChannelUnreachable, StreamCut
 from gateway.headers import Headers
-from gateway.upstream_body import Answer, Silence
+from gateway.transport.upstream_body import Answer, Silence
 
 MOST_BYTES = 1024 * 1024
 _MOST_AHEAD = 300  # seconds before a value expires from which a new one is asked for

@@ -9,7 +9,9 @@ import time
 from collections.abc import Generator
 
 from gateway.account import Account
-from gateway.attempt import Ready, Try
+from gateway.attempt.attempt import Ready, Try
+from gateway.attempt.patience import Patience
+from gateway.attempt.verdicts import BAD_KEY, FATAL, LIMITED, TOO_LONG, Verdict, verdict_on
 from gateway.departures import Watch
 from gateway.domain import COMPLETE, COUNT_TOKENS, GENERATE, TRUNCATED, Attempt, Call, Candidate, LeftOut, Route
 from gateway.errors import (
@@ -22,12 +24,10 @@ from gateway.errors import (
     GatewayError,
     NoChannel,
 )  # fmt: skip
-from gateway.hedging import Runner, SharedWatch, race
 from gateway.loading import Gateway
-from gateway.patience import Patience
 from gateway.state import StateAway
-from gateway.turns import Busy, Turn, Turns
-from gateway.verdicts import BAD_KEY, FATAL, LIMITED, TOO_LONG, Verdict, verdict_on
+from gateway.trying.hedging import Runner, SharedWatch, race
+from gateway.trying.turns import Busy, Turn, Turns
 
 Trial = Generator[None, None, Ready]
 _HEDGED = frozenset({GENERATE, COUNT_TOKENS, "embeddings", "completions", "moderations", "rerank"})

@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.attempt.patience import FOREVER, Patience
 from gateway.departures import Watch
-from gateway.patience import FOREVER, Patience
 
 _SLICE = 0.01  # seconds each of the two waits before it is the other's turn
 

@@ -1,0 +1,1 @@
+"""What the client gets: whole replies, events as they come, and what policies make of them."""
