@@ -18,8 +18,8 @@ test: $(VENV)/installed-test
 	$(MAKE) lint
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
-else  # what watches the clock shares two cores with the rest: it may be late once, not twice
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --reruns 2
+else  # three at once on two cores: much of the time tests wait for clocks and processes
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 endif
 
 lint: $(VENV)/installed-test
