@@ -1,5 +1,6 @@
 """The same gateway with different configurations, under the same load in turns: what a feature costs."""
 
+import collections
 import contextlib
 import os
 import statistics
@@ -10,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from benchmarks import wrk
+from benchmarks.first_event import first_event
 from benchmarks.measures import _CHAT, _HEADERS, _body
 from benchmarks.servers import HERE, KEY, WORKERS, Server, _await, _free_ports, _process, _tool
 
@@ -19,7 +21,8 @@ _CONNECTIONS = 32
 @contextlib.contextmanager
 def servers(configurations: dict[str, str]) -> Iterator[dict[str, Server]]:
     """name -> a gateway for each YAML, all in front of one static upstream (``$static`` in the
-    YAML is its port, ``$folder`` a folder of the gateway's own, ``$key`` the client's key)."""
+    YAML is its port, ``$mock`` that of one that streams, ``$folder`` a folder of the gateway's own, ``$key``
+    the client's key)."""
     names = ["static", "mock", "nginx_whole", "nginx_streams", "litellm", "gateway", *configurations]
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     with contextlib.ExitStack() as stack:
@@ -30,6 +33,9 @@ def servers(configurations: dict[str, str]) -> Iterator[dict[str, Server]]:
         static = [_tool("nginx"), "-p", str(folder), "-c", str(folder / "static.conf")]
         process = stack.enter_context(_process(folder, "static", static, {}))
         _await(ports["static"], process, folder / "static.log")
+        streaming = [sys.executable, "-m", "benchmarks.upstream", values["mock"]]
+        process = stack.enter_context(_process(folder, "mock", streaming, {}))
+        _await(ports["mock"], process, folder / "mock.log")
         started = {}
         for name, yaml in configurations.items():
             own = folder / name
@@ -50,10 +56,11 @@ def gateways(configurations: dict[str, str]) -> Iterator[dict[str, int]]:
         yield {name: server.whole for name, server in started.items()}
 
 
-def in_turns(ports: dict[str, int], rounds: int, seconds: int) -> dict[str, dict[str, float]]:
-    """name -> medians over the rounds: whole replies a second of many connections (``per_second``), and
-    a reply's time on one connection in milliseconds (``median``)."""
-    body, found = _body("whole", False), {name: {"per_second": [], "median": []} for name in ports}
+def in_turns(ports: dict[str, int], rounds: int, seconds: int, streams: bool = False) -> dict[str, dict[str, float]]:
+    """name -> medians over the rounds: whole replies a second of many connections (``per_second``), and in
+    milliseconds a reply's time on one connection (``median``) and, with *streams*, a stream's first event
+    (``first_event``)."""
+    body, found = _body("whole", False), {name: collections.defaultdict(list) for name in ports}
     for port in ports.values():
         wrk.run(port, _CHAT, body, _HEADERS, _CONNECTIONS, 1)  # what is loaded at the first calls is no call's
     for _ in range(rounds):
@@ -64,15 +71,18 @@ def in_turns(ports: dict[str, int], rounds: int, seconds: int) -> dict[str, dict
                 raise SystemExit(f"{name}: {many.failed + alone.failed} calls failed")
             found[name]["per_second"].append(many.per_second)
             found[name]["median"].append(alone.median)
+            if streams:
+                found[name]["first_event"].append(first_event(port, seconds))
     return {name: {figure: statistics.median(each) for figure, each in by.items()} for name, by in found.items()}
 
 
 def table(results: dict[str, dict[str, float]], first: str) -> list[str]:
     """Lines that compare all with *first*."""
-    lines = [f"{'':12}{'calls/s':>10}{'':>8}{'one call, ms':>14}{'':>10}"]
-    base = results[first]
+    base, times = results[first], [figure for figure in results[first] if figure != "per_second"]
+    heads = {"median": "one call, ms", "first_event": "first event, ms"}
+    lines = [f"{'':12}{'calls/s':>10}{'':>8}" + "".join(f"{heads[figure]:>16}{'':>8}" for figure in times)]
     for name, found in results.items():
         share = f"{found['per_second'] / base['per_second']:.0%}"
-        more = f"{found['median'] - base['median']:+.2f}"
-        lines.append(f"{name:12}{found['per_second']:10.0f}{share:>8}{found['median']:14.2f}{more:>10}")
+        columns = (f"{found[figure]:16.2f}{found[figure] - base[figure]:+8.2f}" for figure in times)
+        lines.append(f"{name:12}{found['per_second']:10.0f}{share:>8}" + "".join(columns))
     return lines
