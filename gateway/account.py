@@ -116,7 +116,7 @@ class Account:
             return step(*arguments)
         except GatewayError as error:
             log.error("%s: %s", self.call.id, error)
-        except Exception:
+        except Exception:  # whatever it was: the steps after it must give back what they hold
             log.exception("the end of %s failed unexpectedly", self.call.id)
         return None
 

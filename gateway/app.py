@@ -101,7 +101,7 @@ def _respond(current: Current, begins: bool) -> Response:
         return _response(serve(gateway, call, watch(environ.get("gunicorn.socket"))))
     except GatewayError as error:
         fault = error.fault
-    except Exception:
+    except Exception:  # the last place where an error can still get its dialect and its request id
         log.exception("request %s failed unexpectedly", request_id)
         fault = Fault(500, "internal", "the gateway failed; its log has the details", "internal_error")
     return _error(fault, dialect, request_id, call)

@@ -114,7 +114,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # before it runs: dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # half a module must not be found by the next import
         del sys.modules[name]
         raise
     return module
@@ -172,7 +172,7 @@ def _had(source: Source, how: str, function: Callable[..., Any], *arguments: Any
     """What *function*, the plugin's own, gives. Whatever it raises is a complaint about the plugin."""
     try:
         return function(*arguments)
-    except Exception as error:
+    except Exception as error:  # another's code may raise anything
         log.exception("plugin %s could not be %s", source.name, how)
         raise ConfigError([f"plugin {source.name!r} ({source.origin}) cannot be {how}: {error!r}"]) from None
 
@@ -246,7 +246,7 @@ def asked(plugin: Plugin, hook: str, function: Callable[..., Any], /, *arguments
         return function(*arguments, **named)
     except GatewayError:
         raise
-    except Exception as error:
+    except Exception as error:  # another's code may raise anything
         _blame(plugin, hook)
         raise PluginError(f"plugin {plugin.source.name!r} failed in {hook}") from error
 
@@ -255,7 +255,7 @@ def tell(plugin: Plugin, hook: str, **arguments: Any) -> Any:
     """Call an observer hook: what it raises is counted and logged, and never reaches a client."""
     try:
         results = plugin.hooks[hook](**arguments)
-    except Exception:
+    except Exception:  # another's code may raise anything
         _blame(plugin, hook)
         return None
     return results[0] if results else None

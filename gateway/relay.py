@@ -42,7 +42,7 @@ def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:
         account.failed(error)
         account.close()
         raise
-    except BaseException:
+    except BaseException:  # a killed greenlet's, too: what the call holds is given back
         account.failed(GatewayError("the gateway failed", code="internal_error"))
         account.close()
         raise

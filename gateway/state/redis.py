@@ -219,7 +219,7 @@ class RedisState:
                 replies = self._call("EVALSHA", _SHA, *arguments)
             except NoScriptError:
                 replies = self._call("EVAL", SCRIPT, *arguments)
-        except BaseException:
+        except BaseException:  # a killed greenlet's, too: half a reply would be the next one's
             self._disconnect()
             raise
         del self._owed[: len(owed)]

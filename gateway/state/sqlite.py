@@ -198,7 +198,7 @@ class SqliteState:
             if self._path != ":memory:":
                 os.chmod(self._path, 0o600)
                 self._inode = os.stat(self._path).st_ino
-        except BaseException:
+        except BaseException:  # whatever it was: nobody else knows of the connection
             database.close()
             raise
         self._database = database

@@ -81,7 +81,7 @@ class Turns:
                 self.let_others()
             with self._turn:
                 self._carry_out(lambda: self._gathered(batch))
-        except BaseException as error:
+        except BaseException as error:  # a killed greenlet's, too: those that it leads must not wait for ever
             jobs = self._gathered(batch)
             self._failed(jobs)
             for job in jobs:

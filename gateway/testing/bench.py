@@ -42,7 +42,7 @@ class Bench:
         try:
             # Not begun: nothing in the background may put a channel to rest again that _begin wakes.
             self._client = Client(as_text(self._configuration()), own, begins=False)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: nobody else knows of the server
             self.upstream.close()
             raise
         gateway = self._client.gateway

@@ -37,7 +37,7 @@ class Client(Asker):
             folder = Path(self._folder.name)
         try:
             self._app = create_app(config_file(config, folder or Path()), begins=begins)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: nobody else knows of the folder
             self._forget_folder()
             raise
         self._client = self._app.test_client()

@@ -139,7 +139,7 @@ class Cache:
             mine.value, seconds = make()
             mine.expires = self._clock() + seconds
             mine.renews = mine.expires - min(seconds / 5, _MOST_AHEAD)
-        except BaseException as error:
+        except BaseException as error:  # a killed greenlet's, too: those that wait for it must be told
             mine.error = error
             if still is not None and isinstance(error, ChannelFailed):
                 if self._log is not None:

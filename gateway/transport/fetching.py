@@ -111,7 +111,7 @@ def _connect(host: str, port: int, timeout: float, allow_private: bool) -> socke
     sock.settimeout(timeout)
     try:
         sock.connect(address)
-    except BaseException:
+    except BaseException:  # a killed greenlet's, too: nobody else knows of the socket
         sock.close()
         raise
     return sock

@@ -61,7 +61,7 @@ class UsageTap:
                 self._look_for_usage(whole)
             if self._output is not None:
                 self._output.feed(whole)
-        except Exception:
+        except Exception:  # what is read for the accounts never alters or ends what a client gets
             self._fail()
         return whole
 
@@ -81,14 +81,14 @@ class UsageTap:
         try:
             self._look_for_usage(document)
             self._document = document
-        except Exception:
+        except Exception:  # what is read for the accounts never alters or ends what a client gets
             self._fail()
 
     def usage(self, complete: bool) -> Usage:
         """What the call used; *complete* tells that its answer came to its end. Raises nothing."""
         try:
             return self._measured(complete)
-        except Exception:
+        except Exception:  # what is read for the accounts never alters or ends what a client gets
             self._fail()
             return Usage()
 
