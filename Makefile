@@ -19,7 +19,7 @@ test: $(VENV)/installed-test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else  # three at once on two cores: much of the time tests wait for clocks and processes
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 endif
 
 lint: $(VENV)/installed-test

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import hypothesis
 import pytest
 import responses
 
@@ -16,6 +17,11 @@ from gateway.app import create_app
 ROOT = Path(__file__).resolve().parent.parent
 CASES = Path(__file__).parent / "cases"
 SAMPLES = Path(__file__).parent / "plugins"
+# The suite says the same of the same code each time, however busy the machine is. `search` looks elsewhere each time.
+_SETTINGS = {"deadline": None, "database": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("suite", max_examples=150, derandomize=True, **_SETTINGS)
+hypothesis.settings.register_profile("search", max_examples=5000, **_SETTINGS)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 # One channel a dialect, each at a host of its own.
 FOUR = """
@@ -25,6 +31,11 @@ channels:
   - {name: gemini, provider: google, key: up-gemini, models: [gemini], base_url: https://gemini.test}
   - {name: responses, provider: openai, key: up-responses, models: [codex], base_url: https://responses.test}
 """
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take long begin first: one that is begun last keeps all but one worker waiting."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -213,7 +213,7 @@ def _accounts(app_of, tmp_path, network):
     accounts.end()
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.lists(CALL, min_size=1, max_size=12))
 def test_ledger_budgets_and_limits_agree(accounts, calls):
     accounts.begin()

@@ -1,7 +1,7 @@
 """Where a response body ends, however its bytes arrive."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ChannelUnreachable
@@ -23,7 +23,6 @@ def fed(framing, text, cuts):
     st.sampled_from([b"", b";a=b", b" "]),
     st.sampled_from([b"", b"X-Sum: 1\r\nY: 2\r\n"]),
 )
-@settings(max_examples=300, deadline=None)
 def test_chunks_at_any_cut(pieces, cuts, extension, trailer):
     framing = Chunked()
     assert fed(framing, chunked(pieces, extension, trailer), cuts) == b"".join(pieces)
@@ -73,7 +72,6 @@ def test_broken_chunks_are_refused(text, size):
 
 
 @given(st.binary(max_size=50), st.binary(max_size=10), st.lists(st.integers(0, 60)))
-@settings(max_examples=100, deadline=None)
 def test_a_length_holds_at_any_cut(body, beyond, cuts):
     framing = Sized(len(body))
     assert fed(framing, body + beyond, cuts) == body

@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import json_text
@@ -89,7 +89,6 @@ def parent_of(document, path):
 
 
 @given(writings(), VALUES)
-@settings(max_examples=300, deadline=None)
 def test_a_replaced_member_changes_and_no_other_byte_does(case, value):
     document, written, path = case
     edited = edit(written.text, [(pointer(path), value)])
@@ -101,7 +100,6 @@ def test_a_replaced_member_changes_and_no_other_byte_does(case, value):
 
 
 @given(writings())
-@settings(max_examples=300, deadline=None)
 def test_a_removed_member_is_gone_and_all_others_keep_their_bytes(case):
     document, written, path = case
     edited = edit(written.text, [(pointer(path), REMOVED)])
@@ -115,7 +113,6 @@ def test_a_removed_member_is_gone_and_all_others_keep_their_bytes(case):
 
 
 @given(writings(), NAMES, VALUES)
-@settings(max_examples=300, deadline=None)
 def test_a_new_member_is_added_and_no_byte_is_lost(case, name, value):
     document, written, _ = case
     edited = edit(written.text, [(pointer((name,)), value)])

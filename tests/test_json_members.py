@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.json_text import Members, NotJson, parse, write
@@ -26,7 +26,6 @@ def walked(value, path):
 
 
 @given(JSON | st.dictionaries(NAMES, JSON))
-@settings(max_examples=500, deadline=None)
 def test_they_are_those_of_the_whole_document(document):
     text = write(document)
     assert Members(PATHS).read(text) == [walked(parse(text), path) for path in PATHS]

@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.json_text import NotJson, parse, read_head, write
@@ -29,13 +29,11 @@ def as_read(value):
 
 
 @given(JSON)
-@settings(max_examples=200, deadline=None)
 def test_what_was_written_reads_the_same(value):
     assert as_read(parse(write(value))) == as_read(value)
 
 
 @given(JSON)
-@settings(max_examples=200, deadline=None)
 def test_what_is_written_is_one_line_for_every_reader(value):
     written = write(value).decode()
     assert len(written.splitlines()) == 1  # str.splitlines also cuts at U+2028, U+2029 and U+0085

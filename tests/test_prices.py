@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigError
@@ -198,7 +198,6 @@ def by_hand(price, usage):
 
 
 @given(PRICE, USAGE)
-@settings(max_examples=300, deadline=None)
 def test_the_cost_is_exact_and_never_negative(price, usage):
     cost = charged(price, usage)
     assume(cost is not None)
@@ -208,7 +207,6 @@ def test_the_cost_is_exact_and_never_negative(price, usage):
 
 
 @given(PRICE, USAGE)
-@settings(max_examples=200, deadline=None)
 def test_no_known_cost_without_something_that_was_said(price, usage):
     said = (
         usage.total is not None
@@ -220,7 +218,6 @@ def test_no_known_cost_without_something_that_was_said(price, usage):
 
 
 @given(st.builds(Price, input=MONEY, output=MONEY, cached=MAYBE), st.integers(0, 10**7), st.integers(0, 10**7))
-@settings(max_examples=200, deadline=None)
 def test_more_tokens_never_cost_less(price, few, more):
     one, two = sorted((few, more))
     assert charged(price, Usage(input=one, output=one)) <= charged(price, Usage(input=two, output=two))
@@ -230,7 +227,6 @@ DATED = st.tuples(st.none() | st.integers(0, 1000), MONEY)
 
 
 @given(st.lists(DATED, min_size=1, max_size=6, unique_by=lambda one: one[0]), st.integers(-10, 1010))
-@settings(max_examples=100, deadline=None)
 def test_the_latest_price_that_has_begun_holds(tmp_path_factory, dated, day):
     start = datetime(2026, 1, 1, tzinfo=UTC)
     lines = [

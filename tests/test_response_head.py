@@ -1,7 +1,7 @@
 """Where a response's head ends and what it says, however its bytes arrive."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ChannelUnreachable
@@ -20,7 +20,6 @@ def said(*lines, method="POST", status=OK):
 
 
 @given(st.lists(st.integers(1, 120)))
-@settings(max_examples=200, deadline=None)
 def test_a_head_at_any_cut(cuts):
     text = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 \r\nContent-Length: 9\r\nX-A: b\xe9\r\nX-A: c\r\n\r\nthe body"
     end = text.index(b"the body")

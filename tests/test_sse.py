@@ -1,7 +1,7 @@
 """Server-sent events on bytes, however they arrive."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sse import KEEP_ALIVE, Event, Splitter, events, last_end, parse_event, write_event
@@ -39,7 +39,6 @@ def fed(pieces):
 
 
 @given(streams(), st.lists(st.integers(0, 400)))
-@settings(max_examples=300, deadline=None)
 def test_any_cut_gives_the_same_events_and_keeps_every_byte(stream, cuts):
     told, text = stream
     borders = [0, *sorted({cut for cut in cuts if cut < len(text)}), len(text)]
@@ -49,7 +48,6 @@ def test_any_cut_gives_the_same_events_and_keeps_every_byte(stream, cuts):
 
 
 @given(st.binary(max_size=60).map(lambda b: bytes(b"\r\n:d"[c % 4] for c in b)), st.integers(1, 5))
-@settings(max_examples=300, deadline=None)
 def test_no_byte_is_lost_of_any_mixture_of_line_ends(text, size):
     wholes, rest = fed([text[i : i + size] for i in range(0, len(text), size)])
     assert b"".join(wholes) + rest == text

@@ -1,7 +1,7 @@
 """What is looked for in a stream's bytes without taking it apart."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import sse
@@ -11,7 +11,6 @@ _LINES = st.sampled_from([b"data: a", b"data:b", b": comment", b"event: x", b"id
 
 
 @given(st.lists(_LINES, max_size=12), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-@settings(max_examples=300, deadline=None)
 def test_the_first_event_is_the_first_of_all(lines, end):
     whole = b"".join(line + end for line in lines)
     assert sse.first_event(whole) == next(iter(sse.events(whole)), None)

@@ -125,7 +125,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, most=st.integers(1, 10))
-@settings(max_examples=50, deadline=None, database=None)
+@settings(max_examples=50)
 def _never_over_and_never_long_refused(opened, steps, most):
     """Against a list of everything that was granted: (when, how much)."""
     clock = Clock()

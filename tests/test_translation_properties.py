@@ -165,7 +165,7 @@ def wishes(draw, prompt: Prompt, can: set[str]) -> None:
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_conversation_that_both_can_say_survives(pair, data):
     prompt = data.draw(conversations(both(pair)))
@@ -206,7 +206,7 @@ def completions(draw) -> Completion:
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(completions(), st.booleans(), st.integers(1, 9))
 def test_an_answer_that_both_can_say_survives(pair, completion, streamed, size):
     client, channel = (DIALECTS[name] for name in pair.split("-"))
@@ -289,7 +289,7 @@ NEXT = {
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), WORDS, st.booleans())
 def test_a_proof_comes_back_to_its_maker(pair, data, words, streamed):
     name, maker = pair.split("-")
@@ -318,7 +318,6 @@ def test_a_proof_comes_back_to_its_maker(pair, data, words, streamed):
 STREAMS = [(case.channel, case.said["upstream_stream"].encode()) for case in cases(member="upstream_stream")]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_stream_cut_anywhere_gives_the_same_events(data):
     channel, stream = data.draw(st.sampled_from(STREAMS))
@@ -332,7 +331,7 @@ def test_a_stream_cut_anywhere_gives_the_same_events(data):
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(PLAIN, min_size=1, max_size=8))
 def test_words_leave_with_the_event_that_brings_them(pair, words):
     client, channel = (DIALECTS[name] for name in pair.split("-"))
@@ -378,7 +377,7 @@ def spoiled(draw, documents: list) -> Any:
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_request_is_translated_or_refused(pair, data):
     client, channel = pair.split("-")
@@ -396,7 +395,7 @@ def test_any_request_is_translated_or_refused(pair, data):
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_reply_is_translated_or_fails_the_channel(pair, data):
     client, channel = pair.split("-")
@@ -409,7 +408,7 @@ def test_any_reply_is_translated_or_fails_the_channel(pair, data):
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_stream_is_translated_or_fails_the_channel(pair, data):
     client, channel = pair.split("-")

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.bodies import JsonBody
@@ -69,7 +69,6 @@ PIECES = st.lists(
 
 
 @given(USAGES)
-@settings(max_examples=200, deadline=None)
 def test_the_kinds_are_apart_and_add_up(usage):
     kinds = usage.apart()
     assert min(kinds.values()) >= 0
@@ -78,7 +77,6 @@ def test_the_kinds_are_apart_and_add_up(usage):
 
 
 @given(PIECES, st.sampled_from(["chat", "responses", "messages", "gemini"]), st.booleans(), st.booleans())
-@settings(max_examples=300, deadline=None)
 def test_any_bytes_pass_unchanged_and_come_to_some_usage(pieces, dialect, whole, complete):
     tap = UsageTap(call_of(dialect), dialect)
     for piece in pieces:
@@ -88,7 +86,6 @@ def test_any_bytes_pass_unchanged_and_come_to_some_usage(pieces, dialect, whole,
 
 
 @given(st.lists(st.sampled_from(STREAMS[0].data.splitlines(True) + [b"x" * 70, b"\x00\xff"]), max_size=12))
-@settings(max_examples=100, deadline=None)
 def test_a_damaged_document_raises_nothing(lines):
     tap = UsageTap(call_of("chat", stream=False), "chat")
     tap.look(b"{" + b"".join(lines))

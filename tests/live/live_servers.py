@@ -106,10 +106,8 @@ class Gateway(Process):
             sys.executable, "-m", "gateway", "serve", "--config", str(self.config), "--access-log",
             "--bind", f"127.0.0.1:{self.port}", "--workers", str(workers), "--worker-class", worker_class, *options,
         ]  # fmt: skip
-        began = time.monotonic()
         super().__init__(command, folder, name, environment)
         _until_it_answers(self, self.port)
-        self.seconds_to_start = time.monotonic() - began
         self.staffed(workers)
 
     @property

@@ -33,7 +33,7 @@ OPERATIONS = {
 }  # fmt: skip
 fuzzed = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")), derandomize="FUZZ_EXAMPLES" not in os.environ,
-    deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    database=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 both_workers = pytest.mark.parametrize("served", ["gevent", "gthread"], indirect=True)
 

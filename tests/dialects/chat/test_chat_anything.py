@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import json_text
@@ -56,7 +56,6 @@ def spoiled(draw, documents: list) -> Any:
     return document[0]
 
 
-@settings(max_examples=400, deadline=None)
 @given(ANYTHING | spoiled(REQUESTS), TARGETS)
 def test_any_request_is_understood_or_refused(document, target):
     try:
@@ -69,7 +68,6 @@ def test_any_request_is_understood_or_refused(document, target):
         assert isinstance(chat.to_fetch(prompt, target), list)
 
 
-@settings(max_examples=400, deadline=None)
 @given(ANYTHING | spoiled(REPLIES))
 def test_any_reply_is_understood_or_fails_the_channel(document):
     try:
@@ -81,7 +79,6 @@ def test_any_reply_is_understood_or_fails_the_channel(document):
         json_text.write(chat.write_reply(completion, asked()))
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.lists(ANYTHING) | spoiled(STREAMS))
 def test_any_stream_ends_in_one_end(chunks):
     chunks = chunks if isinstance(chunks, list) else [chunks]
@@ -120,7 +117,6 @@ def assert_in_order(seen: list) -> None:
             assert place == len(seen) - 1
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary())
 def test_any_bytes_in_an_event(data):
     reader = chat.StreamReader()
@@ -172,7 +168,6 @@ def conversations(draw) -> Prompt:
     return prompt
 
 
-@settings(max_examples=300, deadline=None)
 @given(conversations())
 def test_a_conversation_comes_back_as_it_was(prompt):
     written = chat.write_request(prompt, Target("m"))

@@ -2,7 +2,7 @@
 
 import pytest
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 
 from gateway import json_text
 from gateway.dialects import gemini
@@ -43,7 +43,6 @@ def test_a_neutral_completion_is_written(path):
     assert all(part != types.Part() for part in reply.candidates[0].content.parts)
 
 
-@settings(max_examples=400, deadline=None)
 @given(DOCUMENTS)
 def test_no_document_makes_the_reader_raise_anything_else(document):
     for reply in (document, {"candidates": [document]}, {"candidates": [{"content": {"parts": [document]}}]}):
@@ -88,7 +87,6 @@ def test_usage_is_the_same_after_a_round_trip():
     assert gemini.reply.token_counts.read(gemini.reply.token_counts.write(usage)) == usage
 
 
-@settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
 def test_any_error_is_a_fault_and_any_fault_an_error(error):
     fault = faults.read(error)

@@ -2,7 +2,7 @@
 
 import pytest
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import json_text
@@ -248,7 +248,6 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
 @given(DOCUMENTS | REQUESTS)
 def test_no_document_makes_the_reader_raise_anything_else(document):
     try:
@@ -288,7 +287,6 @@ SAID = st.builds(lambda text: {"text": text}, LINES)
 TURNS = st.lists(st.tuples(st.lists(SAID, min_size=1, max_size=2), st.lists(SAID, min_size=1, max_size=2)), min_size=1)
 
 
-@settings(max_examples=100, deadline=None)
 @given(TURNS, st.dictionaries(LINES, VALUES, max_size=2), LINES)
 def test_any_conversation_survives_the_neutral_words(turns, args, words):
     contents = []

@@ -2,7 +2,7 @@
 
 import pytest
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import json_text, sse
@@ -137,7 +137,6 @@ def test_an_error_without_an_array_is_an_element():
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=4), DOCUMENTS, max_size=3), max_size=4), st.integers(1, 9))
-@settings(deadline=None)
 def test_any_array_is_split_wherever_it_is_cut(elements, size):
     written, splitter = json_text.write(elements), gemini.split_array()
     found = [one for start in range(0, len(written), size) for one in splitter.feed(written[start : start + size])]
@@ -172,7 +171,6 @@ def test_an_event_that_is_not_understood_is_the_channels_failure(data):
         gemini.StreamReader().feed(Event("", data))
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(DOCUMENTS, max_size=3))
 def test_no_event_makes_the_reader_raise_anything_else(documents):
     reader, writer = gemini.StreamReader(), gemini.StreamWriter(asked())
@@ -203,7 +201,6 @@ def test_no_damage_to_an_event_makes_the_reader_raise_anything_else(path):
             writer.close()
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=6)), max_size=8))
 def test_text_of_any_kind_comes_out_as_it_went_in(pieces):
     writer = gemini.StreamWriter(asked())

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import json_text, sse
@@ -36,7 +36,6 @@ ANYTHING = st.recursive(
     | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), inner, max_size=6),
     max_leaves=25,
 )
-SETTINGS = settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 MODELS = st.sampled_from(["claude-opus-4-8", "claude-opus-5-5", "claude-sonnet-4-5", "claude-3-opus", "kimi"])
 REQUESTS = st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5).map(lambda d: {"model": "m"} | d)
 MESSAGES = st.lists(
@@ -80,25 +79,21 @@ def check_request(document, model):
     assert estimate_tokens(prompt) >= 0
 
 
-@SETTINGS
 @given(ANYTHING | REQUESTS, MODELS)
 def test_any_request(document, model):
     check_request(document, model)
 
 
-@SETTINGS
 @given(REQUESTS, MESSAGES, MODELS)
 def test_any_conversation(document, said, model):
     check_request(document | {"messages": said}, model)
 
 
-@SETTINGS
 @given(OWN_REQUESTS, MODELS)
 def test_any_request_with_one_thing_wrong(document, model):
     check_request(document, model)
 
 
-@SETTINGS
 @given(ANYTHING | OWN_REPLIES | ANYTHING.map(lambda content: {"content": content}))
 def test_any_reply(document):
     try:
@@ -110,7 +105,6 @@ def test_any_reply(document):
         json_text.write(messages.write_reply(completion, asked()))
 
 
-@SETTINGS
 @given(st.lists(ANYTHING | OWN_EVENTS, max_size=8))
 def test_any_stream(documents):
     reader, writer = messages.StreamReader(), messages.StreamWriter(asked())

@@ -4,7 +4,7 @@ import contextlib
 import copy
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import json_text
@@ -77,7 +77,6 @@ def _nearly(draw, documents):
     return document
 
 
-@settings(max_examples=400, deadline=None)
 @given(JSON | _nearly(_REQUESTS))
 def test_any_request(document):
     for read in (read_request, compact_prompt):
@@ -93,14 +92,12 @@ def test_any_request(document):
             json_text.write(write_reply(answer, asked(prompt)))
 
 
-@settings(max_examples=400, deadline=None)
 @given(JSON | _nearly(_REPLIES))
 def test_any_reply(document):
     with contextlib.suppress(ChannelFailed):
         json_text.write(write_reply(read_reply(document), asked()))
 
 
-@settings(max_examples=400, deadline=None)
 @given(_nearly(_STREAMS) | st.lists(JSON, max_size=5))
 def test_any_stream(events):
     reader, writer = StreamReader(), StreamWriter(asked())
@@ -115,7 +112,6 @@ def test_any_stream(events):
     assert opened == list(range(len(opened)))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes(data):
     reader = StreamReader()
@@ -127,7 +123,6 @@ _TEXTS = st.text(max_size=12)
 _DELTAS = st.lists(st.text(min_size=1, max_size=6), max_size=5)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["text", "call", "thought"]), _DELTAS), max_size=5), st.sampled_from(CUTS))
 def test_any_answer_survives_being_written_and_read(answer, size):
     """What a StreamWriter says, a StreamReader hears: words, order and calls."""
@@ -151,7 +146,6 @@ def test_any_answer_survives_being_written_and_read(answer, size):
     assert [tuple(said) for said in heard.values()] == [said for said in expected if said[1]]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["user", "system", "developer", "assistant"]), _TEXTS.filter(bool)), max_size=6)
 )
