@@ -69,8 +69,8 @@ def estimated_output(dialect: str, document: bytes) -> int | None:
     except (GatewayError, json_text.NotJson):
         return None
     counter = TokenCounter()
-    for candidate in completion.candidates:
-        count_parts(candidate.parts, counter)
+    for choice in completion.choices:
+        count_parts(choice.parts, counter)
     return counter.total
 
 

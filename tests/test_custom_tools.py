@@ -9,7 +9,7 @@ from gateway.dialects import chat, messages, responses
 from gateway.dialects.custom_tools import UnwrappingReader, lacking, unwrapped, wrapped
 from gateway.dialects.translation import Translation
 from gateway.dialects.vocabulary import (
-    Candidate,
+    Choice,
     Closed,
     Completion,
     Delta,
@@ -81,7 +81,7 @@ def test_a_prompt_without_custom_tools_is_the_same_object():
 
 def test_a_whole_answer_comes_back_as_free_text():
     calls = [ToolCall("c", "patch", json.dumps({"input": PATCH})), ToolCall("d", "other", '{"input":"x"}')]
-    unwrapped(Completion("", "", [Candidate(calls)]), frozenset({"patch"}))
+    unwrapped(Completion("", "", [Choice(calls)]), frozenset({"patch"}))
     assert [(call.kind, call.arguments) for call in calls] == [("custom", PATCH), ("function", '{"input":"x"}')]
 
 
@@ -122,7 +122,7 @@ def test_codex_keeps_its_patch_tool_on_claude():
     reply = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "stop_reason": "tool_use",
              "content": [{"type": "tool_use", "id": "t1", "name": "apply_patch", "input": {"input": PATCH}}],
              "usage": {"input_tokens": 1, "output_tokens": 1}}  # fmt: skip
-    (call,) = translation.read_reply(reply).candidates[0].parts
+    (call,) = translation.read_reply(reply).choices[0].parts
     assert (call.kind, call.arguments) == ("custom", PATCH)
 
 

@@ -18,7 +18,7 @@ from gateway.dialects.gathering import completion_of, events_of
 from gateway.dialects.registry import DIALECTS
 from gateway.dialects.translation import StreamTranslation, Translation
 from gateway.dialects.vocabulary import (
-    Candidate,
+    Choice,
     Completion,
     Delta,
     Finish,
@@ -202,7 +202,7 @@ def completions(draw) -> Completion:
     finish = "tool_calls" if calls else draw(st.sampled_from(["stop", "length"]))
     cached = draw(st.integers(0, 99))
     usage = Usage(cached + draw(st.integers(0, 99)), draw(st.integers(1, 99)), cached, source=UPSTREAM)
-    return Completion("x", "m", [Candidate(words + calls, Finish(finish))], usage, 1735689600)
+    return Completion("x", "m", [Choice(words + calls, Finish(finish))], usage, 1735689600)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -219,18 +219,18 @@ def test_an_answer_that_both_can_say_survives(pair, completion, streamed, size):
         translation = Translation(client, channel).stream(ask)
         answer = b"".join([translation.feed(event) for event in sse.events(upstream)]) + translation.close()
         found = completion_of(read(client.StreamReader(), sse.events(answer)))
-    candidate = found.candidates[0]
-    assert spoken_in(candidate) == spoken_in(completion.candidates[0])
-    assert candidate.finish.reason == completion.candidates[0].finish.reason
+    choice = found.choices[0]
+    assert spoken_in(choice) == spoken_in(completion.choices[0])
+    assert choice.finish.reason == completion.choices[0].finish.reason
     assert (found.usage.input, found.usage.output) == (completion.usage.input, completion.usage.output)
     assert (found.usage.cached or 0) == completion.usage.cached
 
 
-def spoken_in(candidate: Candidate) -> list:
+def spoken_in(choice: Choice) -> list:
     """Its words, and its calls: ids, names and what the arguments mean."""
     return [
         part.text if isinstance(part, Text) else (part.id, part.name, json_text.parse(part.arguments.encode()))
-        for part in candidate.parts
+        for part in choice.parts
     ]
 
 
@@ -296,7 +296,7 @@ def test_a_proof_comes_back_to_its_maker(pair, data, words, streamed):
     client, channel = DIALECTS[name], DIALECTS[maker]
     proof = data.draw(st.sampled_from(PROOFS[maker]))(words)
     parts = [proof] if isinstance(proof, ToolCall) else [proof, replace(CALL)]
-    completion = Completion("x", "m", [Candidate(parts, Finish("tool_calls"))], dialect=maker)
+    completion = Completion("x", "m", [Choice(parts, Finish("tool_calls"))], dialect=maker)
     # A Gemini client is shown thoughts only if it asks; a proof cannot be kept without its words.
     ask = asked(Prompt(name, "m", stream=streamed, reasoning=ReasoningWish(visible=True)))
     if streamed:

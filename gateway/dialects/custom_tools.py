@@ -77,8 +77,8 @@ def _function(tool: Tool) -> Tool:
 
 def unwrapped(completion: Completion, names: frozenset[str]) -> Completion:
     """A whole answer with the calls of *names* as free text again (changed in place)."""
-    for candidate in completion.candidates:
-        for part in candidate.parts if names else ():
+    for choice in completion.choices:
+        for part in choice.parts if names else ():
             if isinstance(part, ToolCall) and part.name in names:
                 part.kind, part.arguments = "custom", _free_text(part.arguments)
     return completion
@@ -112,14 +112,14 @@ class UnwrappingReader:
     def _all(self, events: list[StreamEvent]) -> list[StreamEvent]:
         out: list[StreamEvent] = []
         for event in events:
-            key = (event.candidate, event.index) if isinstance(event, Opened | Delta | Closed) else None
+            key = (event.choice, event.index) if isinstance(event, Opened | Delta | Closed) else None
             if isinstance(event, Opened) and isinstance(event.part, ToolCall) and event.part.name in self._names:
                 self._open[key] = _Input()
                 event = replace(event, part=replace(event.part, kind="custom"))
             elif key in self._open:
                 text = self._open[key].more(event.text) if isinstance(event, Delta) else self._open.pop(key).rest()
                 if text:
-                    out.append(Delta(event.index, text, event.candidate))
+                    out.append(Delta(event.index, text, event.choice))
                 if isinstance(event, Delta):
                     continue
             out.append(event)

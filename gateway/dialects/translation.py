@@ -41,7 +41,7 @@ class Translation:
         """``part.KIND`` of what of a reply the client's dialect cannot say: what another dialect alone
         understands, such as the calls of tools that a vendor runs itself."""
         own = self.client.__name__.rpartition(".")[2]
-        parts = (part for candidate in completion.candidates for part in candidate.parts)
+        parts = (part for choice in completion.choices for part in choice.parts)
         foreign = (part for part in parts if isinstance(part, Opaque) and part.dialect != own)
         return list(dict.fromkeys(map(unsaid_opaque, foreign)))
 

@@ -116,5 +116,5 @@ class Answer:
             completion = completion_of(found)
         else:
             completion = dialect.read_reply(self.json)
-        parts = completion.candidates[0].parts if completion.candidates else []
+        parts = completion.choices[0].parts if completion.choices else []
         return "".join(part.text for part in parts if isinstance(part, Text))

@@ -12,7 +12,7 @@ from gateway import json_text, sse
 from gateway.dialects.registry import DIALECTS, FACES
 from gateway.dialects.vocabulary import (
     Asked,
-    Candidate,
+    Choice,
     Closed,
     Completion,
     Delta,
@@ -57,7 +57,7 @@ class Samples:
         own = self.own("reply", dialect)
         if own is not None:
             return own
-        completion = Completion("id-1", _MODEL, [Candidate([Text("".join(WORDS))], Finish("stop"))], _USAGE, 1)
+        completion = Completion("id-1", _MODEL, [Choice([Text("".join(WORDS))], Finish("stop"))], _USAGE, 1)
         return odd(json_text.write(DIALECTS[dialect].write_reply(completion, _asked())))
 
     def stream(self, dialect: str, words: tuple[str, ...] = WORDS) -> bytes:

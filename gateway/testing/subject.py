@@ -13,7 +13,9 @@ from gateway.loading import load, shipped_providers
 from gateway.plugin_manager import SHIPPED, Plugin, find_plugins
 
 # Of the operator's configuration: the checks have channels of their own, and ask without a key.
-_NOT_TAKEN = frozenset("channels routes routing health keys teams plugins watch state trusted_proxies".split())
+_NOT_TAKEN = frozenset(
+    "channels routes routing health keys teams plugins watch state trusted_proxies certificate_proxies".split()
+)
 
 
 @dataclass(slots=True)

@@ -182,9 +182,9 @@ def _whole(dialect, script, asked):
     if script.words != ["..."] or not script.calls:
         parts.append(vocabulary.Text("".join(script.words)))
     parts += [vocabulary.ToolCall(asked.new_id("call_"), name, arguments) for name, arguments in script.calls]
-    candidate = vocabulary.Candidate(parts, _finish(script))
+    choice = vocabulary.Choice(parts, _finish(script))
     completion = vocabulary.Completion(
-        asked.new_id("echo-"), asked.model, [candidate], _usage(script, asked), asked.created
+        asked.new_id("echo-"), asked.model, [choice], _usage(script, asked), asked.created
     )
     body = JsonText.write(DIALECTS[dialect].write_reply(completion, asked))
     if script.happening == "cut":

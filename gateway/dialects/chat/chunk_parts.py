@@ -26,26 +26,26 @@ class Chunks:
         # OpenAI: with include_usage every other chunk has usage null.
         self._usage = {"usage": None} if tells_usage else {}
 
-    def write(self, candidate: int, delta: dict[str, Any], finish: dict[str, Any] | None = None,
+    def write(self, choice: int, delta: dict[str, Any], finish: dict[str, Any] | None = None,
               logprobs: Any = None) -> bytes:  # fmt: skip
-        choice = {"index": candidate, "delta": delta, "logprobs": logprobs, **(finish or {"finish_reason": None})}
-        return write_event(json_text.write({**self._head, "choices": [choice], **self._usage}))
+        written = {"index": choice, "delta": delta, "logprobs": logprobs, **(finish or {"finish_reason": None})}
+        return write_event(json_text.write({**self._head, "choices": [written], **self._usage}))
 
     def usage(self, usage: dict[str, Any]) -> bytes:
         return write_event(json_text.write({**self._head, "choices": [], "usage": usage}))
 
-    def frame(self, candidate: int, wrap: Callable[[str], dict[str, Any]]) -> tuple[bytes, bytes]:
+    def frame(self, choice: int, wrap: Callable[[str], dict[str, Any]]) -> tuple[bytes, bytes]:
         """What stands before and behind the words in a chunk whose delta is ``wrap(words)``."""
         mark = "\x00"  # comes out as \u0000, which nothing else in a chunk's frame can be
-        before, _, after = self.write(candidate, wrap(mark)).rpartition(json_text.write(mark))
+        before, _, after = self.write(choice, wrap(mark)).rpartition(json_text.write(mark))
         return before, after
 
 
 class Answer:
-    """What one candidate has said so far."""
+    """What one choice has said so far."""
 
-    def __init__(self, candidate: int, chunks: Chunks, asked: Asked):
-        self.candidate = candidate
+    def __init__(self, choice: int, chunks: Chunks, asked: Asked):
+        self.choice = choice
         self.chunks = chunks
         self.asked = asked
         self.legacy = is_legacy(asked.prompt)
@@ -58,12 +58,12 @@ class Answer:
         self.numbers: dict[str, int] = {}  # list member -> entries written
 
     def write(self, delta: dict[str, Any], logprobs: Any = None) -> bytes:
-        return self.chunks.write(self.candidate, delta, None, logprobs)
+        return self.chunks.write(self.choice, delta, None, logprobs)
 
     def finish(self, finish: dict[str, str]) -> bytes:
         self.finished = True
         delta = {"extra_content": write_signature(self.signature)} if self.signature else {}
-        return self.chunks.write(self.candidate, delta, finish)
+        return self.chunks.write(self.choice, delta, finish)
 
     def entries(self, member: str, values: list[dict[str, Any]]) -> bytes:
         """A chunk with the next *values* of a list member."""
@@ -79,7 +79,7 @@ class Open:
         self._answer = answer
         self._wrap = wrap
         self._begun = begun  # words that came with the opening
-        self._before, self._after = answer.chunks.frame(answer.candidate, wrap)
+        self._before, self._after = answer.chunks.frame(answer.choice, wrap)
 
     def begin(self) -> bytes:
         return self.more(Delta(0, self._begun)) if self._begun else b""

@@ -50,8 +50,8 @@ class _Call:
 class OpenCalls:
     """``next_index`` numbers the parts of the choice."""
 
-    def __init__(self, candidate: int, next_index: Callable[[], int]) -> None:
-        self._candidate = candidate
+    def __init__(self, choice: int, next_index: Callable[[], int]) -> None:
+        self._choice = choice
         self._next_index = next_index
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
@@ -80,7 +80,7 @@ class OpenCalls:
             self._open(call, events)
         elif piece and not call.closed:
             call.pieces.append(piece)
-            events.append(Delta(call.index, piece, self._candidate))
+            events.append(Delta(call.index, piece, self._choice))
 
     def _find(self, entry: dict[str, Any], name: str | None, kind: str) -> _Call:
         index, call_id = entry.get("index"), said(entry.get("id"))
@@ -109,10 +109,10 @@ class OpenCalls:
         call.index = self._next_index()
         signature = call.signature or self._signatures.pop(call.id, None)
         part = ToolCall(call.id, call.name, kind=call.kind, signature=signature)
-        events.append(Opened(call.index, part, self._candidate))
+        events.append(Opened(call.index, part, self._choice))
         text = "".join(call.pieces)
         if text:
-            events.append(Delta(call.index, text, self._candidate))
+            events.append(Delta(call.index, text, self._choice))
 
     def sign(self, call_id: str, signature: str, events: Events) -> None:
         """A thought signature that names its call, which may be yet to come."""
@@ -126,7 +126,7 @@ class OpenCalls:
         if call.index < 0:
             call.signature = signature
         elif not call.closed:
-            events.append(Mark(call.index, signature=signature, candidate=self._candidate))
+            events.append(Mark(call.index, signature=signature, choice=self._choice))
 
     def close_complete(self, events: Events) -> None:
         """Something else begins: calls whose arguments are whole have ended."""
@@ -136,7 +136,7 @@ class OpenCalls:
 
     def _close(self, call: _Call, events: Events) -> None:
         call.closed = True
-        events.append(Closed(call.index, self._candidate))
+        events.append(Closed(call.index, self._choice))
 
     def finish(self, events: Events) -> list[str]:
         """Close all; returns the signatures that no call claimed."""

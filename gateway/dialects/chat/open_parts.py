@@ -36,10 +36,10 @@ class OpenParts:
     it comes from, None for the plain members.
     """
 
-    def __init__(self, candidate: int) -> None:
-        self.candidate = candidate
+    def __init__(self, choice: int) -> None:
+        self.choice = choice
         self._next_index = count().__next__
-        self.calls = OpenCalls(candidate, self._next_index)
+        self.calls = OpenCalls(choice, self._next_index)
         self.kind = ""
         self.entry: Source | None = None
         self.thought: list[str] = []  # what the open plain reasoning said so far
@@ -55,7 +55,7 @@ class OpenParts:
         self.calls.close_complete(events)
         self.kind, self.entry, self._index = kind, entry, self._next_index()
         self._thoughts += kind == REASONING
-        events.append(Opened(self._index, part, self.candidate))
+        events.append(Opened(self._index, part, self.choice))
 
     def shut(self, events: Events) -> None:
         """End the open words, if any."""
@@ -63,7 +63,7 @@ class OpenParts:
             self.before += self._length
             self._length = 0
             self.kind, self.entry, self.thought = "", None, []
-            events.append(Closed(self._index, self.candidate))
+            events.append(Closed(self._index, self.choice))
 
     def whole(self, part: Part, events: Events) -> None:
         """A part that comes in one piece."""
@@ -82,14 +82,14 @@ class OpenParts:
             self._length += len(text)
         elif kind == REASONING:
             self.thought.append(text)
-        events.append(Delta(self._index, text, self.candidate, logprobs))
+        events.append(Delta(self._index, text, self.choice, logprobs))
 
     def more(self, text: str, events: Events) -> None:
         """More words of whatever is open."""
-        events.append(Delta(self._index, text, self.candidate))
+        events.append(Delta(self._index, text, self.choice))
 
     def mark(self, events: Events, **marks: Any) -> None:
-        events.append(Mark(self._index, candidate=self.candidate, **marks))
+        events.append(Mark(self._index, choice=self.choice, **marks))
 
     def finish(self, raw: str | None, events: Events) -> None:
         """Close what is open; *raw* is the finish_reason, None when only [DONE] was said."""
@@ -101,4 +101,4 @@ class OpenParts:
             self.whole(Reasoning(signature=signature, dialect="gemini"), events)
         called = self.calls.any
         finish = read_finish(raw, called) or Finish("tool_calls" if called else "stop")
-        events.append(Finished(finish, self.candidate))
+        events.append(Finished(finish, self.choice))

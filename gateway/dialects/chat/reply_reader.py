@@ -7,7 +7,7 @@ from gateway.dialects.chat.faults import read_fault
 from gateway.dialects.chat.schema import DIALECT, FINISHES_READ
 from gateway.dialects.chat.shapes import Malformed, count, entries, mapping, refuse, said
 from gateway.dialects.chat.tokens import read_usage
-from gateway.dialects.vocabulary import Candidate, Completion, Finish, Part, ToolCall
+from gateway.dialects.vocabulary import Choice, Completion, Finish, Part, ToolCall
 from gateway.errors import ChannelAnswered, ChannelFailed
 from gateway.usage import Usage
 
@@ -30,14 +30,14 @@ def _read(document: Any) -> Completion:
     fault = read_fault(document)
     if fault is not None:
         raise ChannelAnswered(fault)
-    choices = entries(document.get("choices"), "choices")
-    if not choices:
+    listed = entries(document.get("choices"), "choices")
+    if not listed:
         refuse("choices", "at least one choice")
-    candidates = [_candidate(choice, f"choices[{index}]") for index, choice in enumerate(choices)]
+    choices = [_choice(raw, f"choices[{index}]") for index, raw in enumerate(listed)]
     return Completion(
         id=said(document.get("id")) or "",
         model=said(document.get("model")) or "",
-        candidates=candidates,
+        choices=choices,
         usage=read_usage(document.get("usage")) or Usage(),
         created=count(document.get("created")),
         service_tier=said(document.get("service_tier")),
@@ -46,17 +46,17 @@ def _read(document: Any) -> Completion:
     )
 
 
-def _candidate(choice: Any, where: str) -> Candidate:
-    if not isinstance(choice, dict):
+def _choice(raw: Any, where: str) -> Choice:
+    if not isinstance(raw, dict):
         refuse(where, "an object")
-    message = mapping(choice.get("message"), f"{where}.message") or refuse(f"{where}.message", "an object")
+    message = mapping(raw.get("message"), f"{where}.message") or refuse(f"{where}.message", "an object")
     parts = read_assistant(message, f"{where}.message")
-    rest = {name: value for name, value in choice.items() if name not in _CHOICE_MEMBERS and value is not None}
+    rest = {name: value for name, value in raw.items() if name not in _CHOICE_MEMBERS and value is not None}
     rest |= {f"message.{name}": message[name] for name in message if name not in MEMBERS and message[name] is not None}
-    logprobs = choice.get("logprobs")
-    return Candidate(
+    logprobs = raw.get("logprobs")
+    return Choice(
         parts,
-        read_finish(choice.get("finish_reason"), called=_called(parts)),
+        read_finish(raw.get("finish_reason"), called=_called(parts)),
         logprobs if isinstance(logprobs, dict) else None,
         rest,
     )

@@ -11,7 +11,7 @@ from gateway.dialects.chat.tokens import write_usage
 from gateway.dialects.chat.tool_words import is_legacy
 from gateway.dialects.vocabulary import (
     Asked,
-    Candidate,
+    Choice,
     Completion,
     Finish,
     Media,
@@ -30,7 +30,7 @@ def write_reply(completion: Completion, asked: Asked) -> dict:
         "object": "chat.completion",
         "created": asked.created if completion.created is None else completion.created,
         "model": asked.model,
-        "choices": [_choice(candidate, index, asked) for index, candidate in enumerate(completion.candidates)],
+        "choices": [_choice(choice, index, asked) for index, choice in enumerate(completion.choices)],
     }
     usage = write_usage(completion.usage)
     if usage is not None:
@@ -40,24 +40,24 @@ def write_reply(completion: Completion, asked: Asked) -> dict:
         document["service_tier"] = completion.service_tier
     if own:
         document |= completion.rest
-        for choice, candidate in zip(document["choices"], completion.candidates, strict=True):
-            _add_rest(choice, candidate.rest)
+        for written, choice in zip(document["choices"], completion.choices, strict=True):
+            _add_rest(written, choice.rest)
     return document
 
 
-def _add_rest(choice: dict[str, Any], rest: dict[str, Any]) -> None:
+def _add_rest(written: dict[str, Any], rest: dict[str, Any]) -> None:
     for path, value in rest.items():
-        holder = choice["message"] if path.startswith("message.") else choice
+        holder = written["message"] if path.startswith("message.") else written
         holder[path.removeprefix("message.")] = value
 
 
-def _choice(candidate: Candidate, index: int, asked: Asked) -> dict[str, Any]:
-    called = any(isinstance(part, ToolCall) for part in candidate.parts)
-    finish = candidate.finish or Finish("tool_calls" if called else "stop")
+def _choice(choice: Choice, index: int, asked: Asked) -> dict[str, Any]:
+    called = any(isinstance(part, ToolCall) for part in choice.parts)
+    finish = choice.finish or Finish("tool_calls" if called else "stop")
     return {
         "index": index,
-        "message": _message(candidate, asked),
-        "logprobs": candidate.logprobs,
+        "message": _message(choice, asked),
+        "logprobs": choice.logprobs,
         **write_finish(finish, is_legacy(asked.prompt)),
     }
 
@@ -78,8 +78,8 @@ def hides_thinking(prompt: Prompt) -> bool:
     return prompt.reasoning is not None and prompt.reasoning.visible is False
 
 
-def _message(candidate: Candidate, asked: Asked) -> dict[str, Any]:
-    parts = by_kind(candidate.parts)
+def _message(choice: Choice, asked: Asked) -> dict[str, Any]:
+    parts = by_kind(choice.parts)
     words = "".join(text.text for text in parts[Text])
     refusal = "".join(part.text for part in parts[Refusal])
     message: dict[str, Any] = {"role": "assistant", "content": words, "refusal": refusal or None}

@@ -47,7 +47,7 @@ class StreamWriter:
 
     def feed(self, event: StreamEvent) -> bytes:
         if type(event) is Delta:  # nearly all events are: no table, no detour
-            part = self._open.get((event.candidate, event.index))
+            part = self._open.get((event.choice, event.index))
             return part.more(event) if part is not None else b""
         handler = _HANDLERS.get(type(event))
         return handler(self, event) if handler is not None else b""
@@ -84,36 +84,36 @@ class StreamWriter:
         self._chunks = Chunks(head, asked.prompt.include_usage is True)
         return self._answer(0)[1]
 
-    def _answer(self, candidate: int) -> tuple[Answer, bytes]:
-        """A candidate's state, and the role chunks that must come before it speaks: clients
+    def _answer(self, choice: int) -> tuple[Answer, bytes]:
+        """A choice's state, and the role chunks that must come before it speaks: clients
         number choices as they see them, so lower ones are announced first."""
         written = b""
         if self._chunks is None:
             written = self._start(Started("", ""))
-        if candidate not in self._answers:
-            first = len(self._answers) if candidate < MOST_CHOICES else candidate
-            for index in range(first, candidate + 1):
+        if choice not in self._answers:
+            first = len(self._answers) if choice < MOST_CHOICES else choice
+            for index in range(first, choice + 1):
                 self._answers[index] = Answer(index, self._chunks, self._asked)
                 written += self._chunks.write(index, {"role": "assistant", "content": "", "refusal": None})
-        return self._answers[candidate], written
+        return self._answers[choice], written
 
     def _opened(self, event: Opened) -> bytes:
-        answer, written = self._answer(event.candidate)
+        answer, written = self._answer(event.choice)
         writer = WRITERS.get(type(event.part))
         if writer is None:
             return written
         part = writer(answer, event.part)
         if part is None:
             return written
-        self._open[event.candidate, event.index] = part
+        self._open[event.choice, event.index] = part
         return written + part.begin()
 
     def _mark(self, event: Mark) -> bytes:
-        part = self._open.get((event.candidate, event.index))
+        part = self._open.get((event.choice, event.index))
         return part.mark(event) if part is not None else b""
 
     def _close_part(self, event: Closed) -> bytes:
-        part = self._open.pop((event.candidate, event.index), None)
+        part = self._open.pop((event.choice, event.index), None)
         return part.end() if part is not None else b""
 
     def _usage_seen(self, event: UsageSeen) -> bytes:
@@ -121,7 +121,7 @@ class StreamWriter:
         return b""
 
     def _finish(self, event: Finished) -> bytes:
-        answer, written = self._answer(event.candidate)
+        answer, written = self._answer(event.choice)
         if answer.finished:
             return written
         return written + answer.finish(write_finish(event.finish, answer.legacy))

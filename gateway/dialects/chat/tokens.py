@@ -28,6 +28,11 @@ _READ = {
                   ("", "reasoning_tokens")),
 }  # fmt: skip
 
+# The other way round, as a usage object has a few of all these: the kind, and its place's rank there.
+_COUNTED = {place: (kind, rank) for kind, places in _READ.items() for rank, place in enumerate(places)}
+_LAST = 99
+_NOTHING = ("", _LAST)
+
 _WRITTEN = {
     "prompt_tokens_details": (("cached_tokens", "cached"), ("audio_tokens", "input_audio"),
                               ("cache_write_tokens", "cache_write")),
@@ -43,25 +48,30 @@ def read_usage(document: Any) -> Usage | None:
     """
     if not isinstance(document, dict):
         return None
-    groups = {name: value for name, value in document.items() if isinstance(value, dict)}
-    groups[""] = document
-    counts = {name: _first(groups, places) for name, places in _READ.items()}
+    counts = _counts(document)
     total, seconds = count(document.get("total_tokens")), _seconds(document.get("seconds"))
-    if counts["input"] is None and counts["output"] is None:
-        counts["input"] = total if total is not None and total > 0 else None
-        if counts["input"] is None and seconds is None:
+    if "input" not in counts and "output" not in counts:
+        if total is not None and total > 0:
+            counts["input"] = total
+        elif seconds is None:
             return None
     _add_uncounted_reasoning(counts, total)
     return Usage(**counts, source=UPSTREAM, seconds=seconds)
 
 
-def _first(groups: dict[str, dict[str, Any]], places: tuple[tuple[str, str], ...]) -> int | None:
-    for group, name in places:
-        if group in groups and name in groups[group]:
-            number = count(groups[group][name])
-            if number is not None and number >= 0:
-                return number
-    return None
+def _counts(document: dict[str, Any]) -> dict[str, int]:
+    """What it counts, by kind."""
+    counts: dict[str, int] = {}
+    ranks: dict[str, int] = {}
+    groups = [("", document), *((name, value) for name, value in document.items() if isinstance(value, dict))]
+    for group, members in groups:
+        for name, value in members.items():
+            kind, rank = _COUNTED.get((group, name), _NOTHING)
+            if rank < ranks.get(kind, _LAST):
+                number = value if type(value) is int else count(value)
+                if number is not None and number >= 0:
+                    counts[kind], ranks[kind] = number, rank
+    return counts
 
 
 def _seconds(value: Any) -> int | None:
@@ -70,11 +80,11 @@ def _seconds(value: Any) -> int | None:
     return math.ceil(value)
 
 
-def _add_uncounted_reasoning(counts: dict[str, int | None], total: int | None) -> None:
+def _add_uncounted_reasoning(counts: dict[str, int], total: int | None) -> None:
     # xAI counts reasoning beside completion_tokens, not in them; only the total shows it.
-    reasoning = counts["reasoning"]
-    if reasoning and total == (counts["input"] or 0) + (counts["output"] or 0) + reasoning:
-        counts["output"] = (counts["output"] or 0) + reasoning
+    reasoning, written = counts.get("reasoning"), counts.get("output", 0)
+    if reasoning and total == counts.get("input", 0) + written + reasoning:
+        counts["output"] = written + reasoning
 
 
 def write_usage(usage: Usage) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from gateway.dialects.gemini import citations, faults, finishes, logprobs, parts
 from gateway.dialects.gemini.parts_reader import PartReader
 from gateway.dialects.vocabulary import (
     Asked,
-    Candidate,
+    Choice,
     Citation,
     Completion,
     Media,
@@ -96,7 +96,7 @@ def _read(document: Any) -> Completion:
     completion = Completion(
         id=reply_id,
         model=proto_json.text(document.get("modelVersion") or "", "modelVersion"),
-        candidates=[_candidate(raw, ids, f"candidates[{place}]") for place, raw in listed],
+        choices=[_choice(raw, ids, f"candidates[{place}]") for place, raw in listed],
         usage=token_counts.read(document.get("usageMetadata")),
         created=created(document),
         dialect="gemini",
@@ -106,7 +106,7 @@ def _read(document: Any) -> Completion:
     return completion
 
 
-def _candidate(raw: Any, ids: ReplyIds, where: str) -> Candidate:
+def _choice(raw: Any, ids: ReplyIds, where: str) -> Choice:
     if not isinstance(raw, dict):
         raise proto_json.Malformed(where, "an object")
     content = raw.get("content") or {}
@@ -127,7 +127,7 @@ def _candidate(raw: Any, ids: ReplyIds, where: str) -> Candidate:
         parts.append(part)
     _cite(raw, by_index)
     finish = finishes.read(raw.get("finishReason"), any(isinstance(part, ToolCall) for part in parts))
-    return Candidate(parts, finish, logprobs.read(raw.get("logprobsResult")), rest)
+    return Choice(parts, finish, logprobs.read(raw.get("logprobsResult")), rest)
 
 
 def _only_proof(part: Text) -> bool:
@@ -161,9 +161,9 @@ def _locate(found: citations.Found, texts: list[Text]) -> tuple[Text | None, cit
 def write_reply(completion: Completion, asked: Asked) -> dict:
     """A ``GenerateContentResponse``."""
     own = completion.dialect == "gemini"
-    writer = _CandidateWriter(completion, asked, own)
+    writer = _ChoiceWriter(completion, asked, own)
     document: dict[str, Any] = {
-        "candidates": [writer.write(candidate, place) for place, candidate in enumerate(completion.candidates)]
+        "candidates": [writer.write(choice, place) for place, choice in enumerate(completion.choices)]
     }
     usage = token_counts.write(completion.usage)
     if usage is not None:
@@ -173,17 +173,17 @@ def write_reply(completion: Completion, asked: Asked) -> dict:
     return document | completion.rest if own else document
 
 
-class _CandidateWriter:
+class _ChoiceWriter:
     def __init__(self, completion: Completion, asked: Asked, own: bool):
         self._new_id = asked.new_id
         self._hidden = parts_writer.hides_thoughts(asked.prompt) and not own
         self._own = own
         self._ids = ReplyIds(completion.id)
 
-    def write(self, candidate: Candidate, place: int) -> dict[str, Any]:
+    def write(self, choice: Choice, place: int) -> dict[str, Any]:
         parts: list[dict[str, Any]] = []
         cited: list[tuple[Citation, str, int | None]] = []
-        for part in candidate.parts:
+        for part in choice.parts:
             if isinstance(part, Text):
                 cited += [(citation, part.text, len(parts)) for citation in part.citations]
             writer = _WRITERS.get(type(part))
@@ -192,13 +192,13 @@ class _CandidateWriter:
         # The SDK's chat forgets an answer without parts.
         content = {"parts": parts or [{"text": ""}], "role": "model"}
         document: dict[str, Any] = {"content": content}
-        document |= finishes.write(candidate.finish, self._own)
+        document |= finishes.write(choice.finish, self._own)
         document["index"] = place
         if self._own:
-            for path, value in candidate.rest.items():
+            for path, value in choice.rest.items():
                 proto_json.put(document, path, value)
             return document
-        grounding, tokens = citations.write(cited), logprobs.write(candidate.logprobs)
+        grounding, tokens = citations.write(cited), logprobs.write(choice.logprobs)
         document |= {"groundingMetadata": grounding} if grounding else {}
         return document | ({"logprobsResult": tokens} if tokens else {})
 
@@ -225,10 +225,10 @@ class _CandidateWriter:
 
 
 _WRITERS: dict[type, Callable] = {
-    Text: _CandidateWriter._text,
-    Reasoning: _CandidateWriter._reasoning,
-    ToolCall: _CandidateWriter._call,
-    Refusal: _CandidateWriter._refusal,
-    Media: _CandidateWriter._media,
-    Opaque: _CandidateWriter._opaque,
+    Text: _ChoiceWriter._text,
+    Reasoning: _ChoiceWriter._reasoning,
+    ToolCall: _ChoiceWriter._call,
+    Refusal: _ChoiceWriter._refusal,
+    Media: _ChoiceWriter._media,
+    Opaque: _ChoiceWriter._opaque,
 }

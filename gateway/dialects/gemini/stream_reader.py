@@ -209,7 +209,7 @@ class StreamReader:
                 state.words.append(part.text)
             out.append(Delta(state.next - 1, part.text, state.number))
         if part.signature:
-            out.append(Mark(state.next - 1, signature=part.signature, candidate=state.number, dialect="gemini"))
+            out.append(Mark(state.next - 1, signature=part.signature, choice=state.number, dialect="gemini"))
 
     def _cite(self, raw: dict, state: _Candidate, out: list[StreamEvent]) -> None:
         found = list(citations.read(raw))
@@ -227,4 +227,4 @@ class StreamReader:
             key = (citation.url, citation.title, citation.start, citation.end)
             if key not in state.cited:
                 state.cited.add(key)
-                out.append(Mark(state.next - 1, citation=citation, candidate=state.number))
+                out.append(Mark(state.next - 1, citation=citation, choice=state.number))

@@ -38,7 +38,7 @@ from gateway.usage import Usage
 
 class _Open:
     """A part that is open, and the bytes around each piece of its text (None: not said in pieces).
-    ``base`` is how much text of its candidate stands before it."""
+    ``base`` is how much text of its choice stands before it."""
 
     __slots__ = ("part", "base", "before", "after", "pieces")
 
@@ -90,10 +90,10 @@ class StreamWriter:
     def _end(self) -> bytes:
         return b""
 
-    def _chunk(self, part: dict[str, Any], candidate: int, beside: dict[str, Any] | None = None) -> bytes:
-        self._finishes.setdefault(candidate, None)
+    def _chunk(self, part: dict[str, Any], choice: int, beside: dict[str, Any] | None = None) -> bytes:
+        self._finishes.setdefault(choice, None)
         content = {"parts": [part], "role": "model"}
-        written = json_text.write({"content": content, "index": candidate, **(beside or {})})
+        written = json_text.write({"content": content, "index": choice, **(beside or {})})
         return self._frame(b'{"candidates":[' + written + b"]" + self._ending())
 
     def _ending(self) -> bytes:
@@ -111,13 +111,13 @@ class StreamWriter:
 
     def _opened(self, event: Opened) -> bytes:
         # A copy: what the marks say is kept in it.
-        state = _Open(replace(event.part), sum(map(len, self._texts.get(event.candidate, ()))))
-        self._open[(event.candidate, event.index)] = state
-        self._finishes.setdefault(event.candidate, None)
+        state = _Open(replace(event.part), sum(map(len, self._texts.get(event.choice, ()))))
+        self._open[(event.choice, event.index)] = state
+        self._finishes.setdefault(event.choice, None)
         part = event.part
         if isinstance(part, Media | Opaque):
             whole = parts_writer.media_part(part) if isinstance(part, Media) else _own(part)
-            return self._chunk(whole, event.candidate) if whole else b""
+            return self._chunk(whole, event.choice) if whole else b""
         if isinstance(part, ToolCall):
             state.pieces = [part.arguments]
             return b""
@@ -125,16 +125,16 @@ class StreamWriter:
             return b""
         thought = b',"thought":true' if isinstance(part, Reasoning) else b""
         state.before = b'{"candidates":[{"content":{"parts":[{"text":'
-        state.after = b'%s}],"role":"model"},"index":%d}]' % (thought, event.candidate) + self._ending()
-        written = self._piece(state, part.text, event.candidate) if part.text else b""
+        state.after = b'%s}],"role":"model"},"index":%d}]' % (thought, event.choice) + self._ending()
+        written = self._piece(state, part.text, event.choice) if part.text else b""
         if isinstance(part, Text):
-            self._cite(event.candidate, state, part.citations)
+            self._cite(event.choice, state, part.citations)
             if part.signature:
-                written += self._chunk({"text": "", "thoughtSignature": part.signature}, event.candidate)
+                written += self._chunk({"text": "", "thoughtSignature": part.signature}, event.choice)
         return written
 
     def _delta(self, event: Delta) -> bytes:
-        state = self._open.get((event.candidate, event.index))
+        state = self._open.get((event.choice, event.index))
         if state is None or not event.text:
             return b""
         if state.before is None:
@@ -143,21 +143,21 @@ class StreamWriter:
         if event.logprobs is not None:
             tokens = logprobs.write(event.logprobs)
             if tokens is not None:
-                self._texts.setdefault(event.candidate, []).append(event.text)
-                return self._chunk({"text": event.text}, event.candidate, {"logprobsResult": tokens})
-        return self._piece(state, event.text, event.candidate)
+                self._texts.setdefault(event.choice, []).append(event.text)
+                return self._chunk({"text": event.text}, event.choice, {"logprobsResult": tokens})
+        return self._piece(state, event.text, event.choice)
 
-    def _piece(self, state: _Open, words: str, candidate: int) -> bytes:
-        texts = state.pieces if type(state.part) is Reasoning else self._texts.setdefault(candidate, [])
+    def _piece(self, state: _Open, words: str, choice: int) -> bytes:
+        texts = state.pieces if type(state.part) is Reasoning else self._texts.setdefault(choice, [])
         texts.append(words)
         return self._frame(state.before + json_text.write(words) + state.after)
 
     def _mark(self, event: Mark) -> bytes:
-        state = self._open.get((event.candidate, event.index))
+        state = self._open.get((event.choice, event.index))
         if state is None:
             return b""
         if event.citation is not None:
-            self._cite(event.candidate, state, [event.citation])
+            self._cite(event.choice, state, [event.citation])
         part = state.part
         if isinstance(part, Reasoning) and event.dialect:
             part.dialect = event.dialect
@@ -169,18 +169,18 @@ class StreamWriter:
             part.signature = event.signature
         elif event.signature:
             thought = {"thought": True} if isinstance(part, Reasoning) else {}
-            return self._chunk({"text": "", **thought, "thoughtSignature": event.signature}, event.candidate)
+            return self._chunk({"text": "", **thought, "thoughtSignature": event.signature}, event.choice)
         return b""
 
-    def _cite(self, candidate: int, state: _Open, cited: list[Citation]) -> None:
+    def _cite(self, choice: int, state: _Open, cited: list[Citation]) -> None:
         """Offsets into a part become offsets into the whole text."""
-        kept = self._cited.setdefault(candidate, [])
+        kept = self._cited.setdefault(choice, [])
         for one in cited:
             placed = one.start is not None and one.end is not None
             kept.append(replace(one, start=one.start + state.base, end=one.end + state.base) if placed else one)
 
     def _closed_part(self, event: Closed) -> bytes:
-        return self._finish_part((event.candidate, event.index))
+        return self._finish_part((event.choice, event.index))
 
     def _finish_part(self, key: tuple[int, int]) -> bytes:
         state = self._open.pop(key, None)
@@ -200,7 +200,7 @@ class StreamWriter:
         return b""
 
     def _finished(self, event: Finished) -> bytes:
-        self._finishes[event.candidate] = event.finish
+        self._finishes[event.choice] = event.finish
         return b""
 
     def _failed(self, event: Failed) -> bytes:

@@ -19,7 +19,7 @@ from gateway.dialects.messages.schema import DIALECT, STOP_REASONS, TIERS_SERVED
 from gateway.dialects.messages.shape import Misshapen, mapping, maybe, string
 from gateway.dialects.vocabulary import (
     Asked,
-    Candidate,
+    Choice,
     Completion,
     Finish,
     Media,
@@ -57,16 +57,16 @@ def _read(document: dict[str, Any]) -> Completion:
             for citation in part.citations:  # a cited block is cited from end to end
                 citation.start, citation.end = 0, len(part.text)
     usage = document.get("usage")
-    candidate = Candidate(parts, read_finish(document, any(isinstance(part, ToolCall) for part in parts)))
+    choice = Choice(parts, read_finish(document, any(isinstance(part, ToolCall) for part in parts)))
     if document.get("stop_details") is not None:
-        candidate.rest["stop_details"] = document["stop_details"]
+        choice.rest["stop_details"] = document["stop_details"]
     rest = {k: v for k, v in document.items() if k not in _KNOWN and v is not None}
     if isinstance(usage, dict):
         rest |= {f"usage.{k}": v for k, v in usage.items() if k not in _COUNTED and v is not None}
     return Completion(
         id=maybe(string, document.get("id"), "id") or "",
         model=maybe(string, document.get("model"), "model") or "",
-        candidates=[candidate],
+        choices=[choice],
         usage=read_usage(usage),
         service_tier=read_tier(usage),
         dialect=DIALECT,
@@ -94,11 +94,11 @@ def read_tier(usage: Any) -> str | None:
 
 
 def write_reply(completion: Completion, asked: Asked) -> dict[str, Any]:
-    """The ``message`` object for the client; of several candidates only the first has a place."""
-    candidate = completion.candidates[0] if completion.candidates else Candidate([])
-    content = [block for part in candidate.parts for block in _WRITERS[type(part)](part, asked)]
+    """The ``message`` object for the client; of several choices only the first has a place."""
+    choice = completion.choices[0] if completion.choices else Choice([])
+    content = [block for part in choice.parts for block in _WRITERS[type(part)](part, asked)]
     calls = any(block["type"] == "tool_use" for block in content)
-    refused = any(isinstance(part, Refusal) for part in candidate.parts)
+    refused = any(isinstance(part, Refusal) for part in choice.parts)
     own = completion.dialect == DIALECT
     usage = write_message_usage(completion.usage, completion.service_tier)
     document = {
@@ -107,11 +107,11 @@ def write_reply(completion: Completion, asked: Asked) -> dict[str, Any]:
         "role": "assistant",
         "model": asked.model,
         "content": content,
-        **stop_of(candidate.finish, calls, refused),
+        **stop_of(choice.finish, calls, refused),
         "usage": usage,
     }
     if own:
-        _write_rest(document, completion.rest | candidate.rest)
+        _write_rest(document, completion.rest | choice.rest)
     return document
 
 

@@ -69,7 +69,7 @@ class _Lane:
 
 
 class StreamWriter:
-    """``feed`` every neutral event, ``close`` once. Only the first candidate has a place."""
+    """``feed`` every neutral event, ``close`` once. Only the first choice has a place."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -135,7 +135,7 @@ class StreamWriter:
         return b""
 
     def _on_finished(self, event: Finished) -> bytes:
-        if event.candidate == 0:
+        if event.choice == 0:
             self._finish = event.finish
         return b""
 
@@ -145,7 +145,7 @@ class StreamWriter:
     # --- parts ---
 
     def _on_opened(self, event: Opened) -> bytes:
-        if event.candidate or event.index in self._lanes:
+        if event.choice or event.index in self._lanes:
             return b""
         part = replace(event.part) if isinstance(event.part, Reasoning | Text) else event.part  # it will change
         self._calls = self._calls or isinstance(part, ToolCall)
@@ -158,7 +158,7 @@ class StreamWriter:
         return written + self._take_turn(lane)
 
     def _on_delta(self, event: Delta) -> bytes:
-        if event.candidate:
+        if event.choice:
             return b""
         lane = self._lanes.get(event.index)
         if lane is None or not event.text:
@@ -171,7 +171,7 @@ class StreamWriter:
         return self._say(lane, event)
 
     def _on_mark(self, event: Mark) -> bytes:
-        lane = None if event.candidate else self._lanes.get(event.index)
+        lane = None if event.choice else self._lanes.get(event.index)
         if lane is None:
             return b""
         if lane is self._current:
@@ -180,7 +180,7 @@ class StreamWriter:
         return b""
 
     def _on_closed(self, event: Closed) -> bytes:
-        lane = None if event.candidate else self._lanes.get(event.index)
+        lane = None if event.choice else self._lanes.get(event.index)
         if lane is None:
             return b""
         lane.closed = True

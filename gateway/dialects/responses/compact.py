@@ -73,7 +73,7 @@ def compact_reply(completion: Completion, asked: Asked) -> dict[str, Any]:
     """The summary as ``{id, object, created_at, output, usage}``: the user's own messages and a
     compaction item (openai.types.responses.CompactedResponse). Raises ChannelFailed when the model
     wrote nothing, as the conversation would be lost."""
-    parts = completion.candidates[0].parts if completion.candidates else []
+    parts = completion.choices[0].parts if completion.choices else []
     summary = "".join(part.text for part in parts if isinstance(part, Text)).strip()
     if not summary:
         raise ChannelFailed("the model wrote no summary of the conversation")

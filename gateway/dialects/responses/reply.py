@@ -8,7 +8,7 @@ from gateway.dialects.responses.schema import DIALECT, INCOMPLETE, fault_of, int
 from gateway.dialects.responses.stream_writer import StreamWriter
 from gateway.dialects.vocabulary import (
     Asked,
-    Candidate,
+    Choice,
     Closed,
     Completion,
     Delta,
@@ -39,11 +39,11 @@ def read_reply(document: Any) -> Completion:
     if status not in _ANSWERED:
         raise ChannelFailed(f"the upstream's response is not finished: {status}")
     parts = [part for item in output for part in item_parts(item)]
-    candidate = Candidate(parts, read_finish(document, _calls(parts)), _logprobs(output))
+    choice = Choice(parts, read_finish(document, _calls(parts)), _logprobs(output))
     return Completion(
         id=string(document.get("id")),
         model=string(document.get("model")),
-        candidates=[candidate],
+        choices=[choice],
         usage=read_usage(document.get("usage")),
         created=integer(document.get("created_at")),
         service_tier=string(document.get("service_tier")) or None,
@@ -61,19 +61,19 @@ def read_finish(response: dict, calls: bool) -> Finish:
 
 def write_reply(completion: Completion, asked: Asked) -> dict:
     """The Completion as a Response object. It is what the same answer, streamed, ends with; of
-    several candidates the protocol can say only the first."""
+    several choices the protocol can say only the first."""
     writer = StreamWriter(asked)
     writer.feed(Started(completion.id, completion.model, completion.created, completion.service_tier))
-    candidate = completion.candidates[0] if completion.candidates else Candidate([])
-    listed = candidate.logprobs
-    for index, part in enumerate(candidate.parts):
+    choice = completion.choices[0] if completion.choices else Choice([])
+    listed = choice.logprobs
+    for index, part in enumerate(choice.parts):
         writer.feed(Opened(index, part))
         if listed is not None and isinstance(part, Text):
             writer.feed(Delta(index, "", logprobs=listed))
             listed = None
         writer.feed(Closed(index))
     writer.feed(UsageSeen(completion.usage))
-    writer.feed(Finished(candidate.finish or Finish("stop")))
+    writer.feed(Finished(choice.finish or Finish("stop")))
     return writer.finish()
 
 

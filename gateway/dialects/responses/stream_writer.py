@@ -24,7 +24,7 @@ from gateway.usage import Usage
 
 
 class StreamWriter:
-    """Writes one answer; of several candidates the protocol can say only the first.
+    """Writes one answer; of several choices the protocol can say only the first.
 
     The items of the answer stay in memory, because the last event repeats them all. There is no
     ``[DONE]`` in this protocol.
@@ -43,7 +43,7 @@ class StreamWriter:
     def feed(self, event: StreamEvent) -> bytes:
         if type(event) is Delta:
             part = self._parts.get(event.index)
-            return part.delta(event.text, event.logprobs) if part is not None and not event.candidate else b""
+            return part.delta(event.text, event.logprobs) if part is not None and not event.choice else b""
         return _HANDLERS[type(event)](self, event)
 
     def close(self, fault: Fault | None = None) -> bytes:
@@ -92,7 +92,7 @@ class StreamWriter:
         return written + self._output.event("response.in_progress", {"response": self._response})
 
     def _opened(self, event: Opened) -> bytes:
-        if event.candidate:
+        if event.choice:
             return b""
         begun = self._begin(None)
         part, written = open_part(event.part, self._output)
@@ -101,10 +101,10 @@ class StreamWriter:
 
     def _marked(self, event: Mark) -> bytes:
         part = self._parts.get(event.index)
-        return part.mark(event) if part is not None and not event.candidate else b""
+        return part.mark(event) if part is not None and not event.choice else b""
 
     def _ended(self, event: Closed) -> bytes:
-        part = None if event.candidate else self._parts.pop(event.index, None)
+        part = None if event.choice else self._parts.pop(event.index, None)
         return part.close() if part is not None else b""
 
     def _used(self, event: UsageSeen) -> bytes:
@@ -112,7 +112,7 @@ class StreamWriter:
         return b""
 
     def _finished(self, event: Finished) -> bytes:
-        if event.candidate:
+        if event.choice:
             return b""
         self._finish = event.finish
         return self._begin(None) + self._close_parts()

@@ -8,7 +8,7 @@ marked with the dialect it came from: the same dialect writes it back, any other
 dropped. Nothing disappears in silence.
 """
 
-from gateway.dialects.vocabulary.completion import FINISHES, Candidate, Completion, Finish
+from gateway.dialects.vocabulary.completion import FINISHES, Choice, Completion, Finish
 from gateway.dialects.vocabulary.parts import (
     Citation,
     Media,
@@ -35,7 +35,7 @@ from gateway.dialects.vocabulary.stream import (
 from gateway.dialects.vocabulary.writing import Asked, Target, Written
 
 __all__ = [
-    "Asked", "Candidate", "Citation", "Closed", "Completion", "Delta", "FINISHES", "Failed", "Finish", "Finished",
+    "Asked", "Choice", "Citation", "Closed", "Completion", "Delta", "FINISHES", "Failed", "Finish", "Finished",
     "Mark", "Media", "Opaque", "Opened", "OutputFormat", "Part", "Prompt", "Reasoning", "ReasoningWish", "Refusal",
     "Started", "StreamEvent", "Target", "Text", "Tool", "ToolCall", "ToolChoice", "ToolResult", "Turn", "UsageSeen",
     "Written",

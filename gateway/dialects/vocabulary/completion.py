@@ -21,7 +21,7 @@ class Finish:
 
 
 @dataclass(slots=True)
-class Candidate:
+class Choice:
     """One of the ``n`` answers."""
 
     parts: list[Part]
@@ -36,7 +36,7 @@ class Completion:
 
     id: str
     model: str
-    candidates: list[Candidate]
+    choices: list[Choice]
     usage: Usage = Usage()
     created: int | None = None
     service_tier: str | None = None

@@ -1,8 +1,8 @@
 """What is streamed.
 
-A reader gives, in order: Started, then per part Opened, Delta*, Closed (parts of one candidate
+A reader gives, in order: Started, then per part Opened, Delta*, Closed (parts of one choice
 have increasing ``index``; several may be open at once), UsageSeen whenever the upstream says
-it (cumulative: the latest wins), Finished per candidate. Failed ends everything.
+it (cumulative: the latest wins), Finished per choice. Failed ends everything.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Opened:
 
     index: int
     part: Part
-    candidate: int = 0
+    choice: int = 0
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Delta:
 
     index: int
     text: str
-    candidate: int = 0
+    choice: int = 0
     logprobs: Any = None
 
 
@@ -54,14 +54,14 @@ class Mark:
     citation: Citation | None = None
     signature: str | None = None
     encrypted: str | None = None
-    candidate: int = 0
+    choice: int = 0
     dialect: str = ""
 
 
 @dataclass(slots=True)
 class Closed:
     index: int
-    candidate: int = 0
+    choice: int = 0
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class UsageSeen:
 @dataclass(slots=True)
 class Finished:
     finish: Finish
-    candidate: int = 0
+    choice: int = 0
 
 
 @dataclass(slots=True)

@@ -98,21 +98,21 @@ def assert_in_order(seen: list) -> None:
     """Parts open once, with growing indexes, and speak only while open; nothing comes behind an end."""
     is_open, last, ended = set(), {}, set()
     for place, event in enumerate(seen):
-        kind, candidate = type(event).__name__, getattr(event, "candidate", 0)
+        kind, choice = type(event).__name__, getattr(event, "choice", 0)
         if kind in ("Opened", "Delta", "Mark", "Closed"):
-            key = (candidate, event.index)
-            assert candidate not in ended
+            key = (choice, event.index)
+            assert choice not in ended
             assert (key in is_open) == (kind != "Opened")
             if kind == "Opened":
-                assert event.index > last.get(candidate, -1)
-                last[candidate] = event.index
+                assert event.index > last.get(choice, -1)
+                last[choice] = event.index
                 is_open.add(key)
             elif kind == "Closed":
                 is_open.discard(key)
         elif isinstance(event, Finished):
-            assert not any(key[0] == candidate for key in is_open)
-            assert candidate not in ended
-            ended.add(candidate)
+            assert not any(key[0] == choice for key in is_open)
+            assert choice not in ended
+            ended.add(choice)
         elif isinstance(event, Failed):
             assert place == len(seen) - 1
 

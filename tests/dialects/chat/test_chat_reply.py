@@ -50,8 +50,8 @@ def test_any_vendors_reply_becomes_openais_own_type(path):
     completion = chat.read_reply(load(path)["document"])
     completion.dialect = "messages"  # so that what only the vendor said is left out
     completion.service_tier = None
-    for candidate in completion.candidates:
-        for part in candidate.parts:
+    for choice in completion.choices:
+        for part in choice.parts:
             for citation in getattr(part, "citations", []):
                 citation.dialect = "messages"
     ChatCompletion.model_validate_json(json_text.write(chat.write_reply(completion, asked())), strict=True)
@@ -64,7 +64,7 @@ def test_a_client_that_sends_the_answer_back_unchanged_keeps_every_proof(name):
     message = chat.write_reply(completion, asked())["choices"][0]["message"]
     history = [{"role": "user", "content": "hi"}, message, {"role": "user", "content": "go on"}]
     turn = chat.read_request({"model": "m", "messages": history}).turns[1]
-    thoughts = [part for part in completion.candidates[0].parts if isinstance(part, Reasoning)]
+    thoughts = [part for part in completion.choices[0].parts if isinstance(part, Reasoning)]
     assert [part for part in turn.parts if isinstance(part, Reasoning)] == thoughts != []
 
 

@@ -9,7 +9,7 @@ from gateway import json_text
 from gateway.dialects import gemini, translation
 from gateway.dialects.gemini import media, proto_json, schema, signatures
 from gateway.dialects.vocabulary import (
-    Candidate,
+    Choice,
     Completion,
     Finish,
     Media,
@@ -177,7 +177,7 @@ def test_fetched_bytes_are_sent_in_place_of_the_address():
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_proof_of_another_dialect_comes_back_to_it(streamed):
     thought = Reasoning("Let me see. Yes", signature="sig", encrypted="e", id="rs", summary=True, dialect="messages")
-    completion = Completion("id", "m", [Candidate([thought, Text("Hi")], Finish("stop"))])
+    completion = Completion("id", "m", [Choice([thought, Text("Hi")], Finish("stop"))])
     parts = gemini.write_reply(completion, asked())["candidates"][0]["content"]["parts"]
     if streamed:
         signature = parts[0]["thoughtSignature"]

@@ -47,7 +47,7 @@ def test_a_stream_reads_the_same_however_it_is_cut(path, size):
 def test_events_stand_in_order(path):
     opened, finished = set(), set()
     for event in read_cut(gemini.StreamReader(), path.read_bytes(), 1 << 16):
-        key = (getattr(event, "candidate", None), getattr(event, "index", None))
+        key = (getattr(event, "choice", None), getattr(event, "index", None))
         if isinstance(event, Opened):
             assert key not in opened
             opened.add(key)
@@ -56,8 +56,8 @@ def test_events_stand_in_order(path):
         elif isinstance(event, Delta):
             assert key in opened
         elif isinstance(event, Finished):
-            assert event.candidate not in finished and not any(number == event.candidate for number, _ in opened)
-            finished.add(event.candidate)
+            assert event.choice not in finished and not any(number == event.choice for number, _ in opened)
+            finished.add(event.choice)
 
 
 @pytest.mark.parametrize("path", OWN, ids=by_name)

@@ -58,7 +58,7 @@ def test_usage_that_was_not_said_is_unknown():
 
 def test_an_unknown_stop_reason_is_the_nearest_one_and_kept():
     call = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
-    finish = messages.read_reply({"content": [call], "stop_reason": "sleepy"}).candidates[0].finish
+    finish = messages.read_reply({"content": [call], "stop_reason": "sleepy"}).choices[0].finish
     assert (finish.reason, finish.raw) == ("tool_calls", "sleepy")
 
 
@@ -66,4 +66,4 @@ def test_a_citation_in_neutral_words():
     raw = {"type": "web_search_result_location", "url": "u", "title": "t", "cited_text": "q", "encrypted_index": "E"}
     reply = messages.read_reply({"content": [{"type": "text", "text": "four", "citations": [raw]}]})
     cited = Citation(url="u", title="t", quote="q", start=0, end=4, dialect="messages", raw=raw)
-    assert reply.candidates[0].parts == [Text("four", [cited])]
+    assert reply.choices[0].parts == [Text("four", [cited])]

@@ -90,9 +90,9 @@ def test_proofs_of_others_go_through_a_messages_client():
         ToolCall("c1", "f", '{"a":1}', signature="CALLSIG"),
         ToolCall("c2", "f", "{}"),
     ]
-    completion = build({"is": "Completion", "id": "x", "model": "m", "candidates": [], "dialect": "gemini"})
-    completion.candidates = [build({"is": "Candidate", "parts": []})]
-    completion.candidates[0].parts = proofs
+    completion = build({"is": "Completion", "id": "x", "model": "m", "choices": [], "dialect": "gemini"})
+    completion.choices = [build({"is": "Choice", "parts": []})]
+    completion.choices[0].parts = proofs
     content = messages.write_reply(completion, asked())["content"]
     assert all(block["type"] in ("thinking", "tool_use") for block in content)
     back = messages.read_request({"model": "m", "messages": [{"role": "assistant", "content": content}]})

@@ -19,7 +19,7 @@ from gateway.dialects.responses import (
 )
 from gateway.dialects.responses.compact import compact_prompt
 from gateway.dialects.vocabulary import (
-    Candidate,
+    Choice,
     Closed,
     Completion,
     Delta,
@@ -88,7 +88,7 @@ def test_any_request(document):
         json_text.write(written.document)
         to_fetch(prompt, Target("m", frozenset({"no_file_url", "no_image_url"})))
         for name in ["f", *(tool.name for tool in prompt.tools)]:
-            answer = Completion("", "", [Candidate([Text("x"), ToolCall("c", name, "{}")], Finish("stop"))])
+            answer = Completion("", "", [Choice([Text("x"), ToolCall("c", name, "{}")], Finish("stop"))])
             json_text.write(write_reply(answer, asked(prompt)))
 
 

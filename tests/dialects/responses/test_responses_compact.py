@@ -8,7 +8,7 @@ from openai.types.responses import CompactedResponse, ResponseCompactionItem, Re
 from gateway import json_text
 from gateway.dialects.responses import read_request, write_request
 from gateway.dialects.responses.compact import compact_prompt, compact_reply
-from gateway.dialects.vocabulary import Candidate, Completion, Finish, Reasoning, Target, Text
+from gateway.dialects.vocabulary import Choice, Completion, Finish, Reasoning, Target, Text
 from gateway.errors import BadRequest, ChannelFailed
 from gateway.usage import Usage
 from tests.dialects.responses.responses_cases import asked
@@ -30,7 +30,7 @@ DOCUMENT = {
     "tools": [{"type": "function", "name": "read"}],
     "parallel_tool_calls": True,
 }
-SUMMARY = Completion("c1", "up", [Candidate([Reasoning("hm"), Text("They want a blue page.")], Finish("stop"))],
+SUMMARY = Completion("c1", "up", [Choice([Reasoning("hm"), Text("They want a blue page.")], Finish("stop"))],
                      Usage(100, 20, source="upstream"))  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_the_reply_has_the_documented_shape():
 
 
 def test_usage_is_there_even_when_unknown():
-    unknown = Completion("c", "up", SUMMARY.candidates)
+    unknown = Completion("c", "up", SUMMARY.choices)
     assert compact_reply(unknown, asked(compact_prompt(DOCUMENT)))["usage"]["total_tokens"] == 0
 
 
@@ -102,6 +102,6 @@ def test_a_compaction_can_be_compacted_again():
 
 def test_an_empty_summary_would_lose_the_conversation():
     with pytest.raises(ChannelFailed):
-        compact_reply(Completion("c", "up", [Candidate([Text(" \n")])]), asked(compact_prompt(DOCUMENT)))
+        compact_reply(Completion("c", "up", [Choice([Text(" \n")])]), asked(compact_prompt(DOCUMENT)))
     with pytest.raises(ChannelFailed):
         compact_reply(Completion("c", "up", []), asked(compact_prompt(DOCUMENT)))

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from gateway import json_text, sse
 from gateway.dialects.responses import StreamWriter, read_reply, read_request, write_reply
 from gateway.dialects.responses.schema import ERROR_CODES
-from gateway.dialects.vocabulary import Candidate, Completion, Finish, Text
+from gateway.dialects.vocabulary import Choice, Completion, Finish, Text
 from tests.dialects.responses.responses_cases import CASES, asked, build, load, names, read_stream, written
 
 # Newer SDKs bring httpx2, older ones httpx.
@@ -72,7 +72,7 @@ def test_replies_of_an_upstream_rewritten_are_what_the_sdk_expects(name):
 @pytest.mark.parametrize("name", names("own_request"))
 def test_replies_repeat_any_request_in_a_form_the_sdk_expects(name):
     prompt = read_request(load("own_request", name)["document"])
-    reply = write_reply(Completion("", "", [Candidate([Text("x")], Finish("stop"))]), asked(prompt))
+    reply = write_reply(Completion("", "", [Choice([Text("x")], Finish("stop"))]), asked(prompt))
     Response.model_validate(_floats(reply))
 
 

@@ -6,7 +6,7 @@ from gateway import json_text
 from gateway.dialects.responses import read_reply, read_request, write_reply
 from gateway.dialects.responses.carrier import PREFIX, pack, unpack
 from gateway.dialects.vocabulary import (
-    Candidate,
+    Choice,
     Citation,
     Completion,
     Finish,
@@ -23,7 +23,7 @@ from tests.dialects.responses.responses_cases import asked, load, names, plain
 
 
 def _completion(*parts, finish="stop", **members):
-    return Completion("chatcmpl-1", "up", [Candidate(list(parts), Finish(finish))], **members)
+    return Completion("chatcmpl-1", "up", [Choice(list(parts), Finish(finish))], **members)
 
 
 def _history(*parts) -> list:
