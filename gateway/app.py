@@ -33,7 +33,7 @@ from gateway.reading_wishes import read_wishes
 from gateway.relay import Reply, serve
 from gateway.reloading import Current
 from gateway.replying.replier import shown_route
-from gateway.uploads import Upload, takes_bytes, upload_of
+from gateway.uploads import Upload, is_upload, takes_bytes, upload_of
 
 log = logging.getLogger("gateway.app")
 
@@ -50,7 +50,7 @@ class _OneView(Flask):
         return None
 
     def dispatch_request(self) -> Response:
-        return _respond(self.extensions["gateway"], self.begins)
+        return _respond(self.extensions["gateway"], self.begins, request.environ)
 
 
 def create_app(config: Path, last_good: LastGood | None = None, begins: bool = True) -> Flask:
@@ -68,11 +68,10 @@ def create_app(config: Path, last_good: LastGood | None = None, begins: bool = T
     return app
 
 
-def _respond(current: Current, begins: bool) -> Response:
+def _respond(current: Current, begins: bool, environ: dict[str, Any]) -> Response:
     # Others first: a client that asks again at once, of an upstream that answers at once, would
     # otherwise never wait, and keep a worker's greenlets from each other.
     time.sleep(0)
-    environ = request.environ
     headers = _headers(environ)
     path = environ["PATH_INFO"]
     request_id = headers.get("x-request-id")
@@ -84,11 +83,11 @@ def _respond(current: Current, begins: bool) -> Response:
             current.begin()
         gateway = current.gateway
         if path in _ABOUT_ITSELF:
-            return _ABOUT_ITSELF[path](gateway, request_id)
+            return _ABOUT_ITSELF[path](gateway, request_id, environ["REQUEST_METHOD"])
         make_light(environ.get("gunicorn.socket"), gateway.settings.client_timeout.unread)
         page = gateway.pages.get(path)
         if page is not None:
-            return _page(gateway, page, path, headers, request_id)
+            return _page(gateway, page, _inbound(gateway, path, headers, environ), request_id)
         endpoint = find_endpoint(environ["REQUEST_METHOD"], path, headers)
         dialect = endpoint.dialect
         inbound = _inbound(gateway, path, headers, environ)
@@ -98,6 +97,8 @@ def _respond(current: Current, begins: bool) -> Response:
             return _models(gateway, endpoint, principal, request_id)
         call = _call(gateway, endpoint, request_id, headers, environ)
         call.principal, call.address, call.upload = principal, str(address or ""), upload
+        if is_upload(endpoint.path):  # it is to go on without them
+            call.credentials = inbound.credentials
         return _response(serve(gateway, call, watch(environ.get("gunicorn.socket"))))
     except GatewayError as error:
         fault = error.fault
@@ -121,24 +122,23 @@ def _headers(environ: Mapping[str, Any]) -> Headers:
 
 
 def _inbound(gateway: Gateway, path: str, headers: Headers, environ: Mapping[str, Any]) -> Inbound:
-    peer, trusted = environ.get("REMOTE_ADDR", ""), gateway.settings.trusted_proxies
-    address = client_address(peer, headers, trusted)
-    certificate = take_certificate(headers, peer, trusted)
+    peer = environ.get("REMOTE_ADDR", "")
+    address = client_address(peer, headers, gateway.settings.trusted_proxies)
+    certificate = take_certificate(headers, peer, gateway.settings.certificate_proxies)
     given = credentials(headers, environ.get("QUERY_STRING", ""))
     return Inbound(environ["REQUEST_METHOD"], path, headers, address, given, certificate)
 
 
 def _principal(gateway: Gateway, inbound: Inbound, upload: Upload | None) -> Principal:
-    """Whose request it is. Clients send no key with the bytes of an upload: its address is one."""
+    """Whose request it is. Clients send no key with the bytes of an upload: its address has it."""
     if upload is None:
         return authenticate(gateway, inbound)
-    if inbound.credentials:
-        upload.check(authenticate(gateway, inbound))
-    return upload.principal
+    principal = authenticate(gateway, replace(inbound, credentials=inbound.credentials or upload.credentials))
+    upload.check(principal)
+    return principal
 
 
-def _page(gateway: Gateway, page: Page, path: str, headers: Headers, request_id: str) -> Response:
-    inbound = _inbound(gateway, path, headers, request.environ)
+def _page(gateway: Gateway, page: Page, inbound: Inbound, request_id: str) -> Response:
     if not page.open:
         inbound = replace(inbound, principal=authenticate(gateway, inbound))
     status, shown, body = look_at(page, inbound)
@@ -203,21 +203,21 @@ def _models(gateway: Gateway, endpoint: Endpoint, principal: Principal, request_
     return Response(json_text.write(document), 200, headers)
 
 
-def _front(_: Gateway, request_id: str) -> Response:
+def _front(_: Gateway, request_id: str, method: str) -> Response:
     """``/`` says that somebody is at home (Claude Code asks with HEAD before anything else)."""
     headers = [("content-type", "application/json"), ("x-request-id", request_id)]
-    if request.method not in ("GET", "HEAD"):
+    if method not in ("GET", "HEAD"):
         return _error(Fault(405, "invalid_request", "/ takes GET", "method_not_allowed"), "chat", request_id, None)
     return Response(b'{"service":"gateway"}\n', 200, headers)
 
 
-def _alive(_: Gateway, request_id: str) -> Response:
+def _alive(_: Gateway, request_id: str, method: str) -> Response:
     """``/healthz``: this worker answers."""
     headers = [("content-type", "application/json"), ("x-request-id", request_id)]
     return Response(b'{"alive":true}\n', 200, headers)
 
 
-def _ready(gateway: Gateway, request_id: str) -> Response:
+def _ready(gateway: Gateway, request_id: str, method: str) -> Response:
     """``/readyz``: calls can be served."""
     failing = readiness.failing(gateway)
     headers = [("content-type", "application/json"), ("cache-control", "no-store"), ("x-request-id", request_id)]

@@ -1,5 +1,6 @@
 """Who calls, from where, and may they come in."""
 
+import functools
 import hmac
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -102,7 +103,7 @@ def is_trusted(peer: str, trusted: Iterable[Any]) -> bool:
 
 
 def take_certificate(headers: Headers, peer: str, trusted: Iterable[Any]) -> Certificate | None:
-    """The client's certificate, if a trusted proxy has verified one (``X-Client-Verify: SUCCESS``, as nginx's
+    """The client's certificate, if one of the *trusted* has verified it (``X-Client-Verify: SUCCESS``, as nginx's
     ``$ssl_client_verify`` says it). Takes those headers away, whoever sent them."""
     verdict, fingerprint, subject = (headers.pop(name, "") for name in CERTIFICATE_HEADERS)
     if verdict != "SUCCESS" or not is_trusted(peer, trusted):
@@ -110,6 +111,7 @@ def take_certificate(headers: Headers, peer: str, trusted: Iterable[Any]) -> Cer
     return Certificate(fingerprint.replace(":", "").lower(), subject)
 
 
+@functools.lru_cache(maxsize=4096)  # most calls come from few proxies
 def _parse(text: str) -> Address | None:
     if text.startswith("[") and "]" in text:
         text = text[1 : text.index("]")]

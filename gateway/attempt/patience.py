@@ -15,12 +15,12 @@ class Patience:
     end the attempt. All are moments of time.monotonic().
     """
 
-    __slots__ = ("until", "total", "_first_event", "_deadline")
+    __slots__ = ("until", "total", "_first_event", "_longest_silence", "_deadline")
 
     def __init__(self, until: float, deadline: float):
         self.until = until
         self._deadline = deadline
-        self._first_event = self.total = FOREVER
+        self._first_event = self.total = self._longest_silence = FOREVER
 
     def again(self) -> "Patience":
         """The same for another attempt beside this one."""
@@ -28,8 +28,14 @@ class Patience:
 
     def attempt_begins(self, timeouts: Timeouts) -> None:
         now = time.monotonic()
+        self._longest_silence = timeouts.first_event
         self._first_event = now + timeouts.first_event
         self.total = now + timeouts.total
+
+    def sent(self) -> float:
+        """The request has left: what connecting took is none of the first event's time. As ``left``."""
+        self._first_event = time.monotonic() + self._longest_silence
+        return self.left()
 
     def ends_in(self) -> float:
         """Seconds until the attempt or the whole call has used up its time, at least a millisecond: for what

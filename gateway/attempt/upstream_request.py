@@ -48,7 +48,7 @@ def build_request(call: Call, candidate: Candidate, translated: JsonBody | None 
     elif isinstance(body, FileBody) and candidate.model != call.model:
         request.body = body.renamed(candidate.model)
     if call.wishes.members and isinstance(body, JsonBody):
-        if translated is not None and call.wishes.passes_object(channel):
+        if call.wishes.passes_object(channel, translated is not None):
             request.set_member("/provider", call.wishes.provider)
         for pointer in call.wishes.unset(channel):
             request.unset_member(pointer)

@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 from gateway.domain import Channel
 from gateway.errors import ChannelUnreachable
 from gateway.live_check.findings import FAILED, OK, SKIPPED, UNKNOWN, WARNING, Findings
-from gateway.transport.connections import ChannelAdapter, read_head
+from gateway.transport.connections import ChannelAdapter
+from gateway.transport.listening import Listener, read_head
 from gateway.transport.response_head import HeadReader
 
 _FEW_DAYS = 14  # of a certificate: time to see to it
@@ -141,7 +142,8 @@ class _Way:
         try:
             sock.settimeout(self._left())
             sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            status = read_head(sock, HeadReader("HEAD")).status  # of a tunnel, as of HEAD, no body follows
+            # Of a tunnel, as of HEAD, no body follows.
+            status = read_head(Listener(sock), HeadReader("HEAD"), self._left()).status
         except TimeoutError:
             raise NoWay(f"the proxy did not answer within {self._channel.timeouts.connect:g} s") from None
         except (OSError, ChannelUnreachable) as error:

@@ -155,7 +155,7 @@ class _Passage:
 
     def whole(self, events: bytes) -> bytes:
         self.mid_event = False
-        self._over = self._over or self._ended(self._before + events)
+        self._over = self._over or self._ended(self._before + events if self._before else events)
         self._last, self._before = events, b""
         for each in self._filters:
             events = each.feed(events)

@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -29,10 +29,10 @@ from gateway.departures import Watch
 from gateway.domain import Channel
 from gateway.transport import in_process
 from gateway.transport.dialling import dialled
+from gateway.transport.listening import Listener, listener_of, read_head
 from gateway.transport.response_head import Head, HeadReader
 from gateway.transport.upstream_body import Answer, SocketBody
 
-_PIECE = 64 * 1024
 _LINE_BREAK = re.compile(r"[\r\n\0]")
 _IDLE_CONNECTIONS = 1024  # kept to one host; further ones are opened and closed as needed
 
@@ -44,11 +44,16 @@ class Task(threading.local):
     watch: Watch | None = None
     until = math.inf  # when the caller wants to be asked again, if there are no headers yet
     ends_at = math.inf  # when connecting and sending have to be done
+    _sent: Callable[[], float] | None = None
 
-    def begins(self, patience: float, longest: float) -> None:
-        """Both in seconds from now."""
+    def begins(self, patience: float, longest: float, sent: Callable[[], float] | None) -> None:
+        """Both in seconds from now; *sent* tells anew for how long to have patience, once the request has left."""
         now = time.monotonic()
-        self.until, self.ends_at = now + patience, now + longest
+        self.until, self.ends_at, self._sent = now + patience, now + longest, sent
+
+    def sent(self) -> None:
+        if self._sent is not None:
+            self.until = time.monotonic() + self._sent()
 
     def left_to_send(self) -> float:
         """Seconds, at least a millisecond."""
@@ -66,9 +71,9 @@ class HeadersPending(Exception):
     """The patience is over, the answer's headers are not here; not an OSError, so that urllib3
     does not take it for one of its own."""
 
-    def __init__(self, sock: Any, reader: HeadReader):
+    def __init__(self, listener: Listener, reader: HeadReader):
         super().__init__()
-        self.sock = sock
+        self.listener = listener
         self.reader = reader
 
 
@@ -83,8 +88,8 @@ class Begun:
     _pool: Any = None
     _connection: Any = None
 
-    def __init__(self, sock: Any, head: Head):
-        self._sock = sock
+    def __init__(self, listener: Listener, head: Head):
+        self._listener = listener
         self._head: Head | None = head
         self.status = head.status
         self.headers: dict[str, str] = {}  # urllib3 looks for Retry-After; retrying is the relay's
@@ -93,7 +98,7 @@ class Begun:
         """What the relay gets, once: the head is not kept as long as a stream runs."""
         head, self._head = self._head, None
         assert head is not None
-        return Answer(head.status, head.headers, SocketBody(self._sock, head, watch, self._release))
+        return Answer(head.status, head.headers, SocketBody(self._listener, head, watch, self._release))
 
     def _release(self, whole: bool) -> None:
         """Give the connection back; closed unless the answer was read as a *whole*."""
@@ -106,6 +111,17 @@ class _Listening:
     """What both kinds of connection add to urllib3's."""
 
     answered = 0
+    listener: Listener | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        self.listener = listener_of(self.sock)
+
+    def close(self) -> None:
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
+        super().close()
 
     def _new_conn(self) -> socket.socket:
         """As urllib3's; but a host's addresses share the time that connecting may take, TLS included."""
@@ -131,26 +147,27 @@ class _Listening:
         try:
             if isinstance(body, bytes):
                 sock.sendall(head + body)
+                task.sent()
                 return
             sock.sendall(head)
             for piece in body or ():
                 sock.settimeout(task.left_to_send())
                 sock.sendall(piece)
+            task.sent()
         except BaseException:  # a killed greenlet's, too
             if task.watch is not None:
                 task.watch.release()  # before the socket's number can become another's
             raise
 
     def getresponse(self) -> Any:
-        sock, watch = self.sock, task.watch
+        listener, watch = self.listener, task.watch
         if watch is not None:
-            watch.upstream(sock)
-        sock.settimeout(task.left())
+            watch.upstream(self.sock)
         try:
-            head = read_head(sock, self.reader)
+            head = read_head(listener, self.reader, task.left())
         except TimeoutError:
-            self.sock = None  # so that urllib3's clean-up leaves it open
-            raise HeadersPending(sock, self.reader) from None
+            self.sock = self.listener = None  # so that urllib3's clean-up leaves them open
+            raise HeadersPending(listener, self.reader) from None
         except BaseException as error:  # a killed greenlet's, too
             if watch is not None:
                 watch.release()  # before the socket's number can become another's
@@ -158,7 +175,7 @@ class _Listening:
                 raise StaleConnection from None
             raise
         self.answered += 1
-        return Begun(sock, head)
+        return Begun(listener, head)
 
 
 _CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
@@ -293,6 +310,7 @@ def _in_process_connection(respond: Any) -> type:
 
     def connect(self: Any) -> None:
         self.sock = in_process.connect(respond)
+        self.listener = listener_of(self.sock)
 
     return type("InProcessConnection", (_Listening, HTTPConnection), {"connect": connect})
 
@@ -303,11 +321,3 @@ def _request_head(method: str, url: str, headers: Mapping[str, str]) -> bytes:
     if _LINE_BREAK.search(" ".join(lines)):
         raise ValueError("a header of the upstream request holds a line break")
     return "\r\n".join([f"{method} {url} HTTP/1.1", *lines, "", ""]).encode("latin-1")
-
-
-def read_head(sock: Any, reader: HeadReader) -> Head:
-    while data := sock.recv(_PIECE):
-        head = reader.feed(data)
-        if head is not None:
-            return head
-    raise http.client.RemoteDisconnected("the upstream closed the connection without an answer")

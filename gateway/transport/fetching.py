@@ -20,6 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from gateway.config.origins import MediaHosts
 from gateway.dialects.vocabulary import Media
 from gateway.errors import BadRequest
+from gateway.transport.dialling import places
 
 _MOST_BYTES = 32 * 1024 * 1024
 _MOST_SECONDS = 30.0
@@ -103,7 +104,7 @@ def _connection_class(secure: bool, allow_private: bool) -> type:
 
 def _connect(host: str, port: int, timeout: float, allow_private: bool) -> socket.socket:
     """A connection to the first address of *host*; all of them must be public."""
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    found = places(host.strip("[]"), port, timeout)
     if not allow_private and not all(is_public(info[4][0]) for info in found):
         raise _Forbidden("its address is not a public one")
     family, kind, protocol, _, address = found[0]

@@ -4,9 +4,12 @@ Bytes in, body bytes out; no socket. A decoder's ``feed`` returns what of the in
 body, ``done`` tells that the body is complete, ``ends_with_connection`` that only EOF completes it.
 """
 
+import re
+
 from gateway.errors import ChannelUnreachable
 
 _LONGEST_SIZE_LINE = 4096
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 
 
 class Sized:
@@ -51,6 +54,15 @@ class Chunked:
 
     def feed(self, data: bytes) -> bytes:
         """Raises ChannelUnreachable when the framing is broken."""
+        if not (self._left or self._crlf or self._trailer or self._line):  # the usual case: one whole chunk
+            size_line = _SIZE_LINE.match(data)
+            if size_line and data.endswith(b"\r\n"):
+                start = size_line.end()
+                if int(size_line[1], 16) == len(data) - start - 2 > 0:
+                    return data[start:-2]
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> bytes:
         if self._line:
             data, self._line = self._line + data, b""
         pieces, position, size = [], 0, len(data)

@@ -27,9 +27,10 @@ from gateway.departures import Watch, watch
 from gateway.dialects.vocabulary import Media
 from gateway.domain import Channel, UpstreamRequest
 from gateway.errors import ChannelTimeout, ChannelUnreachable, ClientGone
-from gateway.transport.connections import Begun, ChannelAdapter, HeadersPending, StaleConnection, read_head, task
+from gateway.transport.connections import Begun, ChannelAdapter, HeadersPending, StaleConnection, task
 from gateway.transport.egress import Cache, HttpClient, Tools
 from gateway.transport.fetching import fetch
+from gateway.transport.listening import read_head
 from gateway.transport.upstream_body import Answer, PlainBody, SocketBody
 
 log = logging.getLogger("gateway.transport")
@@ -38,7 +39,7 @@ class Pending:
     """An answer whose headers are still to come."""
 
     def __init__(self, pending: HeadersPending, watch: Watch):
-        self._sock = pending.sock
+        self._listener = pending.listener
         self._reader = pending.reader
         self._watch = watch
 
@@ -47,21 +48,20 @@ class Pending:
 
         Raises ChannelUnreachable when the connection broke.
         """
-        sock = self._sock
+        listener = self._listener
         try:
-            sock.settimeout(seconds)
-            head = read_head(sock, self._reader)
+            head = read_head(listener, self._reader, seconds)
         except TimeoutError:
             return None
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise ChannelUnreachable(f"the connection broke before an answer began ({_reason(error)})") from None
-        body = SocketBody(sock, head, self._watch, lambda whole: sock.close())
+        body = SocketBody(listener, head, self._watch, lambda whole: listener.close())
         return Answer(head.status, head.headers, body)
 
     def close(self) -> None:
         self._watch.release()
-        self._sock.close()
+        self._listener.close()
 
 
 class Transport:
@@ -72,10 +72,11 @@ class Transport:
         self._tools: dict[str, Tools] = {}
 
     def send(
-        self, channel: Channel, request: UpstreamRequest, patience: float, watch: Watch, longest: float = math.inf
-    ) -> Answer | Pending:
+        self, channel: Channel, request: UpstreamRequest, patience: float, watch: Watch, longest: float = math.inf,
+        sent: Callable[[], float] | None = None,
+    ) -> Answer | Pending:  # fmt: skip
         """Connect and send *request*, in *longest* seconds, and wait for the answer's headers until *patience* seconds
-        have gone by since now.
+        have gone by since now; or as many as *sent* says when the request has left.
 
         Raises ChannelUnreachable or ChannelTimeout (of the connection); never names the URL,
         whose query may hold a key.
@@ -85,7 +86,7 @@ class Transport:
         if adapter is None:
             adapter = self._adapters.setdefault(alike, ChannelAdapter(channel))
         try:
-            task.begins(patience, min(longest, channel.timeouts.total))
+            task.begins(patience, min(longest, channel.timeouts.total), sent)
             return self._send(adapter, _prepare(request), channel, watch)
         except requests.ConnectTimeout:
             raise ChannelTimeout("the connection took too long", code="upstream_connect_timeout") from None
@@ -119,7 +120,7 @@ class Transport:
             def send(request: UpstreamRequest, seconds: float) -> Answer:
                 by = without_proxy if is_own(request.url) else channel
                 # No watch on any client: whoever else waits for the same token is still there.
-                answer = self.send(by, request, seconds, watch(None))
+                answer = self.send(by, request, seconds, watch(None), seconds)
                 if isinstance(answer, Pending):
                     answer.close()
                     raise ChannelTimeout("the plugin's request got no answer in time")

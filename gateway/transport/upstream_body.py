@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.departures import Watch
 from gateway.errors import StreamCut
+from gateway.transport.listening import Listener
 from gateway.transport.response_head import Head
 
 _PIECE = 64 * 1024
@@ -22,16 +23,15 @@ class SocketBody:
     would hold its buffer as long as the stream runs.
     """
 
-    __slots__ = ("_sock", "_framing", "_kept", "_ready", "_timeout", "_watch", "_release")
+    __slots__ = ("_listener", "_framing", "_kept", "_ready", "_watch", "_release")
 
-    def __init__(self, sock: Any, head: Head, watch: Watch, release: Callable[[bool], None]):
+    def __init__(self, listener: Listener, head: Head, watch: Watch, release: Callable[[bool], None]):
         """*release(whole)* is called once: True when the connection may be used again."""
-        self._sock = sock
+        self._listener = listener
         self._framing = head.framing
         self._kept = head.kept
         self._watch = watch
         self._release: Callable[[bool], None] | None = release
-        self._timeout: float | None = None
         self._ready = head.framing.feed(head.rest)
 
     def receive(self, timeout: float) -> bytes:
@@ -42,19 +42,10 @@ class SocketBody:
         if self._ready:
             piece, self._ready = self._ready, b""
             return piece
-        if self._framing.done:
-            self._end(True)
-            return b""
-        if timeout != self._timeout:
-            self._timeout = timeout
-            self._sock.settimeout(timeout)
-        return self._receive()
-
-    def _receive(self) -> bytes:
         framing = self._framing
-        while True:
+        while not framing.done:
             try:
-                data = self._sock.recv(_PIECE)
+                data = self._listener.receive(timeout)
             except TimeoutError:
                 raise Silence from None
             except OSError as error:
@@ -68,9 +59,8 @@ class SocketBody:
             piece = framing.feed(data)
             if piece:
                 return piece
-            if framing.done:
-                self._end(True)
-                return b""
+        self._end(True)
+        return b""
 
     @property
     def ends_with_connection(self) -> bool:

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.live
 
 YAML = """
 plugins: [{call_log: {format: text}}]
-trusted_proxies: [127.0.0.1]
+trusted_proxies: [127.0.0.0/8]
+certificate_proxies: [127.0.0.1]
 keys:
   - {name: alice, certificates: ["CN=alice,O=Corp"], models: [for-alice]}
   - {name: batch, certificates: ["${BATCH}"], models: [for-batch]}
@@ -124,7 +125,7 @@ def test_what_clients_say_of_themselves_nginx_overwrites(ask, forged, clients, p
     assert clients(ports[0]).ask("GET", "/metrics", x_api_key=None, **forged).head().status in (401, 404)
 
 
-def test_only_a_trusted_proxy_is_believed(clients, gateway, forged, upstream):
+def test_only_who_may_vouch_is_believed(clients, gateway, forged, upstream):
     upstream.answer(lambda exchange: exchange.reply(b'{"choices":[]}'))
 
     def status(source, **headers):

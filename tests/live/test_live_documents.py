@@ -51,7 +51,8 @@ main()
 def _world(tmp_path):
     """A folder with `project`, `root` and `bin`."""
     project, root, programs = tmp_path / "project", tmp_path / "root", tmp_path / "bin"
-    for folder in ("etc/nginx", "etc/squid/conf.d", "etc/nftables.d", "etc/systemd/system", "opt", "var/lib/gateway"):
+    for folder in ("etc/gateway", "etc/nginx", "etc/squid/conf.d", "etc/nftables.d", "etc/systemd/system",
+                   "opt/gateway/bin", "var/lib/gateway"):  # fmt: skip
         (root / folder).mkdir(parents=True)
     project.mkdir()
     for name in COPIED:
@@ -60,6 +61,9 @@ def _world(tmp_path):
     (root / "path").mkdir()
     (root / "path" / "to").symlink_to(project)
     shutil.copy(ROOT / "conf" / "nginx.conf", root / "etc" / "nginx")
+    shutil.copy(ROOT / "conf" / "gateway.yaml", root / "etc" / "gateway")
+    (root / "etc" / "gateway" / "environment").touch()
+    (root / "opt" / "gateway" / "bin" / "gateway").symlink_to(programs / "gateway")
     make_papers(project, "/CN=authority", {"batch": (2, "basicConstraints=CA:FALSE")})
     deployed = project / "deploy" / "gateway.yaml"
     deployed.write_text(deployed.read_text().replace("/run/secrets", str(project / "deploy" / "secrets")))

@@ -14,10 +14,9 @@ import pytest
 from live_client import Client
 from live_servers import CLIENT_KEY, OTHER_KEY, until
 
-from gateway.ledger.books import days_of
 from gateway.ledger.spool import size_of, workers
 from gateway.ledger.starting import is_kept
-from tests.ledger_cases import days_in, rows_of, store_at
+from tests.ledger_cases import days_in, rows_of, store_at, sums_of
 from tests.state_servers import Postgres
 
 pytestmark = pytest.mark.live
@@ -229,7 +228,7 @@ def check(ledger, vendor, whole):
             assert (row["outcome"], row["cost"], row["output"]) == ("failed", None, None), name
     assert len(whole) > CALLS / 2, outcomes
     assert outcomes["worker_lost"] >= 1, outcomes
-    assert days_in(ledger) == days_of(rows.values())
+    assert days_in(ledger) == sums_of(rows.values())
 
 
 def test_every_ending_has_its_row(gateway_of, ledger, upstream):

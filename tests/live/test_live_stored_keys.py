@@ -186,7 +186,10 @@ def test_a_database_may_be_empty_at_the_start_and_silent_later(tmp_path, postgre
         assert ask(served, "gw-unknown") == (503, "store_unavailable")
         assert ask(served, CLIENT_KEY) == (200, None)
         served.run(db, "upgrade")
-        secret = served.run(keys, "create", "alice")
+        secret, another = (served.run(keys, "create", name) for name in ("alice", "another"))
+        everywhere(served, another, (200, None))
+        served.run(keys, "revoke", "another")
+        everywhere(served, another, (401, "revoked_api_key"))  # there is no news now that could be heard later
         everywhere(served, secret, (200, None))
         with Client(served.gateway.port) as waiting:
             with open_store(url, tmp_path).begin() as connection:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 import threading
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -101,3 +102,25 @@ def test_a_large_piece_is_not_held_in_memory(begun):
     assert (client.status, client.json()["file"]["sizeBytes"]) == (200, str(len(data)))
     assert [len(piece) for each in files for _, pieces in each.uploads.values() for piece in pieces] == [len(data)]
     assert max(map(peak_mb, gateway.workers())) - before < 25
+
+
+def test_an_upload_ends_with_its_key(begun):
+    gateway, _ = begun
+    started = Client(gateway.port).ask(
+        "POST", PATH, {"file": {}}, x_goog_upload_protocol="resumable", x_goog_upload_command="start",
+        x_goog_upload_header_content_type="text/plain",
+    ).head()  # fmt: skip
+    query = urlsplit(started.headers["x-goog-upload-url"]).query
+
+    def piece(offset):
+        return Client(gateway.port).ask(
+            "POST", f"{PATH}?{query}", b"abc", x_api_key=None, x_goog_upload_command="upload",
+            x_goog_upload_offset=str(offset),
+        ).head().status  # fmt: skip
+
+    assert piece(0) == 200
+    yaml = gateway.config.read_text()
+    gateway.config.write_text(yaml.replace("name: alice, key:", "name: alice, expires: 2020-01-01, key:"))
+    gateway.signal(signal.SIGHUP)
+    gateway.logged("configuration reloaded", 2)
+    assert piece(3) == 401
