@@ -19,10 +19,10 @@ _CONNECTIONS = 32
 
 
 @contextlib.contextmanager
-def servers(configurations: dict[str, str]) -> Iterator[dict[str, Server]]:
+def servers(configurations: dict[str, str], beside: dict[str, str] | None = None) -> Iterator[dict[str, Server]]:
     """name -> a gateway for each YAML, all in front of one static upstream (``$static`` in the
     YAML is its port, ``$mock`` that of one that streams, ``$folder`` a folder of the gateway's own, ``$key``
-    the client's key)."""
+    the client's key); *beside* are files in that folder, by name."""
     names = ["static", "mock", "nginx_whole", "nginx_streams", "litellm", "gateway", *configurations]
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     with contextlib.ExitStack() as stack:
@@ -41,6 +41,8 @@ def servers(configurations: dict[str, str]) -> Iterator[dict[str, Server]]:
             own = folder / name
             own.mkdir()
             (own / "gateway.yaml").write_text(Template(yaml).substitute(values | {"folder": str(own)}))
+            for file, text in (beside or {}).items():
+                (own / file).write_text(text)
             serve = [sys.executable, "-m", "gateway", "serve", "--config", str(own / "gateway.yaml")]
             serve += ["--bind", f"127.0.0.1:{ports[name]}", "--workers", str(WORKERS), "--graceful-timeout", "1"]
             process = stack.enter_context(_process(own, "gateway", serve, dict(os.environ)))

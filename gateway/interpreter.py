@@ -51,7 +51,7 @@ class Interpreter:
             names = ", ".join(self.dropped)
             raise BadRequest(f"channel {channel.name!r} speaks {self._candidate.dialect} and cannot carry: {names}",
                              code="not_translatable", details={"dropped": self.dropped})  # fmt: skip
-        self._asked = Asked(call.model, int(time.time()), _new_id, prompt)
+        self._asked = Asked(self._candidate.instead or call.model, int(time.time()), _new_id, prompt)
         return JsonBody(json_text.write(written.document))
 
     def reply(self, data: bytes) -> bytes:

@@ -4,16 +4,14 @@ What is known of `provider` is OpenRouter's object and ofox' (routing, fallback)
 is no wish.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.errors import BadRequest
-from gateway.wishes import NAMES, NO_WISHES, QUANTIZATIONS, UNKNOWN, Wishes
+from gateway.wishes import NAMES, NO_WISHES, QUANTIZATIONS, SPEED, UNKNOWN, Wishes
 
 _MEMBERS = {"provider": dict, "models": list, "fallbacks": list}
 _MOST_MODELS = 16
-# Throughput is not measured here.
-_WITHOUT_EFFECT = frozenset({"preferred_min_throughput"})
 # Wishes for what only the operator can know of a vendor; a channel's tags say it. Who keeps nothing
 # collects nothing.
 _TAGS = {
@@ -21,12 +19,12 @@ _TAGS = {
     "data_collection": frozenset({"no-data-collection", "zdr"}),
     "enforce_distillable_text": frozenset({"distillable"}),
 }
-# The two vendors' words for the order of providers, as strategies. Who begins soonest stands for throughput.
-_SORTS = {"price": "cheapest", "latency": "fastest", "throughput": "fastest"}
+# The two vendors' words for the order of providers, as strategies.
+SORTS = {"price": "cheapest", "latency": "fastest", "throughput": SPEED}
 _ROUTINGS = {"priority": "", "cost": "cheapest", "latency": "fastest", "balanced": "weighted"}
 _KNOWN = {
-    *_WITHOUT_EFFECT, *_TAGS, *NAMES, "allow_fallbacks", "fallback", "sort", "routing", "max_price",
-    "quantizations", "preferred_max_latency", "require_parameters",
+    *_TAGS, *NAMES, "allow_fallbacks", "fallback", "sort", "routing", "max_price",
+    "quantizations", "preferred_max_latency", "preferred_min_throughput", "require_parameters",
 }  # fmt: skip
 
 
@@ -52,7 +50,8 @@ def read_wishes(head: Mapping[str, Any], headers: Mapping[str, str]) -> Wishes:
         models=tuple(dict.fromkeys(models)),
         sort=_sort(provider, unknown) or _word(provider, "routing", _ROUTINGS),
         max_price=_max_price(provider.get("max_price"), unknown),
-        max_latency=_max_latency(provider.get("preferred_max_latency")),
+        max_latency=_preferred(provider, "preferred_max_latency", "seconds", min),
+        min_speed=_preferred(provider, "preferred_min_throughput", "tokens a second", max),
         needs=_needs(provider),
         require_parameters=_truth(provider, "require_parameters", False),
         channel=channel,
@@ -65,19 +64,17 @@ def read_wishes(head: Mapping[str, Any], headers: Mapping[str, str]) -> Wishes:
 
 
 def _without_effect(provider: Mapping[str, Any]) -> tuple[str, ...]:
-    names = [f"provider.{name}" for name in provider if name in _WITHOUT_EFFECT]
     sort = provider.get("sort")
-    if isinstance(sort, dict) and sort.get("partition") == "none":
-        names.append("provider.sort.partition")  # models are fallen back to in the client's order
-    return tuple(names)
+    apart = not isinstance(sort, dict) or sort.get("partition") != "none"
+    return () if apart else ("provider.sort.partition",)  # models are fallen back to in the client's order
 
 
 def _sort(provider: Mapping[str, Any], unknown: list[str]) -> str:
     wish = provider.get("sort")
     if not isinstance(wish, dict):
-        return _word(provider, "sort", _SORTS)
+        return _word(provider, "sort", SORTS)
     unknown += [f"provider.sort.{name}" for name in wish if name not in ("by", "partition")]
-    return _word({"sort": wish.get("by")}, "sort", _SORTS)
+    return _word({"sort": wish.get("by")}, "sort", SORTS)
 
 
 def _word(provider: Mapping[str, Any], name: str, words: Mapping[str, str]) -> str:
@@ -127,15 +124,16 @@ def _max_price(wish: Any, unknown: list[str]) -> tuple[float, float, float, floa
     return tokens_in, tokens_out, request, image
 
 
-def _max_latency(wish: Any) -> float | None:
-    """Seconds, or {p50: seconds, ...}: what is known of a channel is a mean, to which the median comes nearest."""
+def _preferred(provider: Mapping[str, Any], name: str, unit: str, strictest: Callable[..., Any]) -> float | None:
+    """A number, or {p50: number, ...}: what is known of a channel is a mean, to which the median comes nearest."""
+    wish = provider.get(name)
     if wish is None:
         return None
     if isinstance(wish, dict):
-        wish = wish.get("p50", min(wish.values(), default=None, key=lambda each: each if _number(each) else 0))
+        wish = wish.get("p50", strictest(filter(_number, wish.values()), default=None))
     if not _number(wish):
-        text = "provider.preferred_max_latency has to be a number of seconds, or {p50: seconds}"
-        raise BadRequest(text, param="provider.preferred_max_latency")
+        text = f"provider.{name} has to be a number of {unit}, or {{p50: {unit}}}"
+        raise BadRequest(text, param=f"provider.{name}")
     return float(wish)
 
 

@@ -1,7 +1,6 @@
 """The life of a call: admit, route, try, answer, account."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.account import Account
@@ -9,13 +8,14 @@ from gateway.attempt.patience import FOREVER, Patience
 from gateway.bodies import JsonBody
 from gateway.departures import Watch
 from gateway.dialects.registry import FACES
-from gateway.domain import COUNT_TOKENS, Call, Candidate, Route
+from gateway.domain import COUNT_TOKENS, Call, Route
 from gateway.errors import BadRequest, ChannelAnswered, Forbidden, GatewayError, NoChannel
 from gateway.loading import Gateway
 from gateway.plugin_manager import ask
 from gateway.replying.replier import Replier, Reply
 from gateway.routing.router import Wanted
-from gateway.routing.strategies import conversation, rank_by, too_dear
+from gateway.routing.strategies import Choice, conversation
+from gateway.routing.suffixes import take_suffixes
 from gateway.token_count import ESTIMATED, estimated_count
 from gateway.trying.trying import Trial, Trying
 
@@ -25,7 +25,8 @@ def serve(gateway: Gateway, call: Call, watch: Watch) -> Reply:
     closed then, as it is when the reply is whole or its Stream is closed."""
     plugins = gateway.plugins
     services = gateway.services
-    call.counted = gateway.counts
+    take_suffixes(call, gateway.router)
+    call.counted = gateway.counts or call.wishes.measures_speed
     account = Account(call, watch, plugins.on("attempt_finished"), plugins.on("after_call"), services.prices)
     account.event_observers = services.event_observers
     try:
@@ -76,12 +77,10 @@ def _route(gateway: Gateway, call: Call) -> Route:
 
 def route_of(gateway: Gateway, call: Call) -> Route:
     """Who could serve *call*, in the order of trying; asks no upstream."""
-    awake = gateway.services.health.awake
     if call.upload is not None:
         route = call.upload.route()
     else:
-        route = gateway.router.route(wanted(call), seed_of(gateway, call), rank_of(gateway, call), awake)
-    _drop_dear(gateway, call, route)
+        route = gateway.router.route(wanted(call), seed_of(gateway, call), choice_of(gateway))
     if call.wishes.models:
         missing = tuple(model for model in call.wishes.models if not gateway.router.has(model))
         call.wishes = replace(call.wishes, not_served=missing)
@@ -101,22 +100,10 @@ def seed_of(gateway: Gateway, call: Call) -> str:
     return (conversation(call) if gateway.settings.routing.sticky else "") or call.id
 
 
-def rank_of(gateway: Gateway, call: Call) -> Callable[[Candidate], float] | None:
-    """What goes before the draw: the client's wish, else the configured strategy."""
-    strategy = call.wishes.sort or gateway.settings.routing.strategy
-    return rank_by(strategy, gateway.services.bearings, gateway.services.prices, call.wishes.max_latency)
-
-
-def _drop_dear(gateway: Gateway, call: Call, route: Route) -> None:
-    """Leaves out what costs more than the client wishes; a price that is not known may be any."""
-    most = call.wishes.max_price
-    prices = gateway.services.prices
-    if most is None or prices is None:
-        return
-    for candidate in list(route.candidates):
-        why_not = too_dear(candidate, prices, most)
-        if why_not:
-            route.drop(candidate, why_not)
+def choice_of(gateway: Gateway) -> Choice:
+    """What goes before the draw: the configured strategy, and what clients' wishes are judged by."""
+    services = gateway.services
+    return Choice(gateway.settings.routing.strategy, services.bearings, services.prices, services.health.awake)
 
 
 def counts_itself(gateway: Gateway, call: Call) -> bool:

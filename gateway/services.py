@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.errors import ConfigError
 from gateway.health import LOOK, Health
-from gateway.routing.strategies import Bearings
+from gateway.routing.bearings import Bearings
 from gateway.state import BEAT, State, StateAway, default_url, open_state
 
 log = logging.getLogger("gateway.services")

@@ -19,6 +19,7 @@ NAMES = ("order", "only", "ignore")
 QUANTIZATIONS = frozenset("int4 int8 fp4 fp6 fp8 fp16 bf16 fp32".split())
 UNKNOWN = "unknown"  # the client's word for that
 _AGGREGATOR = "routing_object"
+SPEED = "most_tokens"  # the strategy that goes by how fast channels write
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,11 @@ class Wishes:
     allow_fallbacks: bool = True
     models: tuple[str, ...] = ()
     sort: str = ""  # a strategy's name
+    sorts: Mapping[str, str] = field(default_factory=dict)  # those of single models, which stand behind their names
     # Micro-USD per million tokens of input and of output, per call, and per image made.
     max_price: tuple[float, float, float, float] | None = None
     max_latency: float | None = None  # seconds to the first event; who takes longer comes later
+    min_speed: float | None = None  # tokens a second; who writes slower comes later
     needs: tuple[tuple[str, frozenset[str]], ...] = ()
     require_parameters: bool = False
     channel: str = ""
@@ -45,16 +48,22 @@ class Wishes:
     without_effect: tuple[str, ...] = ()
     not_served: tuple[str, ...] = ()  # of the models; routing finds out
     provider: Mapping[str, Any] = field(default_factory=dict, repr=False)  # as the client gave it
+    rewritten: bool = False  # unless it said some of that behind the model's name
+
+    @property
+    def measures_speed(self) -> bool:
+        """Whether it has to be known how fast the channels write."""
+        return self.min_speed is not None or SPEED in (self.sort, *self.sorts.values())
 
     def refuse(self, channel: Channel, ours: frozenset[str]) -> str:
         """Why the client does not want *channel*; empty if it does. *ours* are the names that mean
         a channel here: an aggregator may know the others."""
         names = _names(channel)
-        if self.only and names.isdisjoint(self.only) and not (_aggregates(channel) and set(self.only) - ours):
+        if self.only and names.isdisjoint(self.only) and not (aggregates(channel) and set(self.only) - ours):
             return "not among the client's provider.only"
         if not names.isdisjoint(self.ignore):
             return "named in the client's provider.ignore"
-        if not _aggregates(channel):  # it is told, and knows best
+        if not aggregates(channel):  # it is told, and knows best
             for wish, tags in self.needs:
                 if tags.isdisjoint(channel.settings.tags) and not _exactness_unknown(channel, tags):
                     return f"has no tag {' or '.join(sorted(tags))}, for the client's {wish}"
@@ -63,13 +72,13 @@ class Wishes:
 
     def place(self, channel: Channel, ours: frozenset[str]) -> int:
         """Where *channel* stands in the client's order; those that it does not name share the end."""
-        names, elsewhere = _names(channel), _aggregates(channel)
+        names, elsewhere = _names(channel), aggregates(channel)
         places = (i for i, name in enumerate(self.order) if name in names or (elsewhere and name not in ours))
         return next(places, len(self.order))
 
     def unset(self, channel: Channel) -> list[str]:
         """JSON Pointers to what *channel* must not see of the body's members."""
-        if not _aggregates(channel):
+        if not aggregates(channel):
             return [f"/{member}" for member in self.members]
         pointers = []
         if not all(_lists(channel, model) for model in self.models):  # it would be a way around the channel's `models`
@@ -78,14 +87,15 @@ class Wishes:
         names = _names(channel)
         return pointers + [f"/provider/{name}" for name in NAMES if not names.isdisjoint(getattr(self, name))]
 
-    def passes_object(self, channel: Channel) -> bool:
-        """Whether *channel* is to get the client's `provider` object."""
-        return "provider" in self.members and _aggregates(channel)
+    def passes_object(self, channel: Channel, translated: bool) -> bool:
+        """Whether the client's `provider` object has to be put into a body for *channel*: a *translated* one, or
+        where it is not as the client wrote it."""
+        return "provider" in self.members and (translated or self.rewritten) and aggregates(channel)
 
     def warning(self, channel: Channel | None) -> str:
         """What the client should know that is not carried out on *channel*."""
         said = []
-        if channel is None or not _aggregates(channel):
+        if channel is None or not aggregates(channel):
             said = [(self.without_effect, "without effect"), (self.unknown, "unknown")]
         said.append((self.not_served, "no such model"))
         return "; ".join(f"{', '.join(names)}: {what}" for names, what in said if names)
@@ -98,7 +108,8 @@ def _names(channel: Channel) -> frozenset[str]:
     return frozenset((channel.name.lower(), channel.provider.name.lower()))
 
 
-def _aggregates(channel: Channel) -> bool:
+def aggregates(channel: Channel) -> bool:
+    """Whether *channel* leads to vendors that are chosen there, and may know names that mean nobody here."""
     return _AGGREGATOR in channel.provider.traits
 
 

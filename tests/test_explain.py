@@ -92,13 +92,13 @@ def test_a_refusal_is_told_with_exit_code_1(words, status, code, left_out, expla
 
 
 def test_a_body_brings_its_model_and_its_wishes(explained):
-    provider = {"order": ["third"], "preferred_min_throughput": 9}
+    provider = {"order": ["third"], "sort": {"by": "price", "partition": "none"}}
     body = {"model": "gpt", "provider": provider, "models": ["fast", "smart"]}
     document = explained("--key", "alice", "--body", "-", input=json.dumps(body).encode())
     assert names(document) == ["third", "main", "other", "main", "other"]
     assert [item["model"] for item in document["candidates"]] == ["gpt", "gpt", "gpt", "gpt-mini", "claude"]
     assert document["candidates"][0]["reason"] == "lists the model; number 1 in the client's order"
-    assert document["warning"] == "provider.preferred_min_throughput: without effect"
+    assert document["warning"] == "provider.sort.partition: without effect"
 
 
 def test_a_body_that_cannot_be_understood_is_a_usage_error(explain):

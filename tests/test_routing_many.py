@@ -1,5 +1,6 @@
 """Routes through very many channels: some are drawn, by the same rules as of few."""
 
+import copy
 import fnmatch
 from collections import Counter
 from pathlib import Path
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from gateway.errors import BadRequest
 from gateway.loading import load
 from gateway.reading_wishes import read_wishes
+from gateway.routing.bearings import Bearings
 from gateway.routing.drawing import FEW
 from gateway.routing.router import Wanted
+from gateway.routing.strategies import Choice
 
 WANTED = Wanted("chat", "generate", "gpt-4o")
 MANY = 200
@@ -22,6 +25,57 @@ MANY = 200
 def router_of(channels):
     common = {"provider": "echo", "models": ["gpt-*"]}
     return load(Path("gateway.yaml"), yaml.safe_dump({"channels": [common | channel for channel in channels]})).router
+
+
+CASES = Path(__file__).parent / "cases" / "routing-many"
+CALLS = [
+    pytest.param(case, id=f"{path.stem}: {case['say']}")
+    for path in sorted(CASES.glob("*.yaml"))
+    for case in yaml.safe_load(path.read_text())["calls"]
+]
+
+
+def spread(told, default):
+    """What a case says of channels, by name."""
+    rest = told.pop("*", default)
+    return {name: told.get(name, rest) for name in (f"c{i}" for i in range(MANY))}
+
+
+def bearings_of(case):
+    bearings = Bearings()
+    for name, calls in spread(case.get("busy", {}), 0).items():
+        for _ in range(calls):
+            bearings.began(name)
+    for name, seconds in spread(case.get("took", {}), None).items():
+        if seconds is not None:
+            bearings.answered(name, seconds)
+    for name, speed in spread(case.get("wrote", {}), None).items():
+        if speed is not None:
+            bearings.wrote(name, 10 * speed, 10.0)
+    return bearings
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_all_of_many_are_seen(case, tmp_path):
+    case = copy.deepcopy(case)
+    priced = spread(case.get("prices", {}), None).items()
+    prices = {name: {"gpt-*": dict(zip(("input", "output"), price, strict=True))} for name, price in priced if price}
+    (tmp_path / "prices.yaml").write_text(yaml.safe_dump({"channels": prices}))
+    own = spread(case.get("channels", {}), {})
+    channels = [{"name": n, "provider": "echo", "models": ["gpt-*"]} | more for n, more in own.items()]
+    routes = {"public": [f"{name}/gpt-4o" for name in own]}
+    config = {"channels": channels, "routes": routes, "prices": str(tmp_path / "prices.yaml")}
+    gateway = load(Path("gateway.yaml"), yaml.safe_dump(config))
+    choice = Choice(case.get("strategy", "weighted"), bearings_of(case), gateway.services.prices)
+    wishes = read_wishes({"provider": case["provider"]} if "provider" in case else {}, {})
+    wanted = Wanted("chat", "generate", case.get("model", "gpt-4o"), wishes=wishes)
+    found = {seed: names(gateway.router.route(wanted, seed, choice)) for seed in ("one", "two", "three")}
+    for seed, route in found.items():
+        assert len(set(route)) == len(route) == case.get("number", len(route))
+        for group in case.get("first", ()):
+            group = [group] if isinstance(group, str) else group
+            assert set(route[: len(group)]) == set(group), (seed, route)
+            route = route[len(group) :]
 
 
 def names(route):
@@ -60,7 +114,8 @@ def test_the_weights_hold(router):
 
 def test_those_at_rest_are_drawn_beside_enough_that_are_not(router):
     """All of the higher priority but one, and half of the lower, are at rest."""
-    route = router.route(WANTED, "seed", awake=lambda channel: channel.name == "c7" or int(channel.name[1:]) > 125)
+    awake = Choice(awake=lambda channel: channel.name == "c7" or int(channel.name[1:]) > 125)
+    route = router.route(WANTED, "seed", awake)
     drawn = [int(name[1:]) for name in names(route)]
     assert 7 in drawn
     assert sum(number == 7 or number > 125 for number in drawn) == FEW
@@ -69,13 +124,7 @@ def test_those_at_rest_are_drawn_beside_enough_that_are_not(router):
 
 
 def test_where_everybody_rests_all_may_have_to_be_asked(router):
-    assert len(set(names(router.route(WANTED, "seed", awake=lambda channel: False)))) == MANY
-
-
-def test_a_rank_counts_among_those_drawn(router):
-    drawn = names(router.route(WANTED, "seed"))
-    ranked = names(router.route(WANTED, "seed", rank=lambda candidate: int(candidate.channel.name[1:])))
-    assert ranked == sorted(drawn, key=lambda name: int(name[1:]))
+    assert len(set(names(router.route(WANTED, "seed", Choice(awake=lambda channel: False))))) == MANY
 
 
 def test_those_that_the_client_names_are_found_among_many(router):
@@ -85,6 +134,15 @@ def test_those_that_the_client_names_are_found_among_many(router):
     assert len(names(router.route(wishing(only=["echo"], ignore=["c1"]), "seed"))) == FEW
     tagged = Wanted("chat", "generate", "gpt-4o", wishes=read_wishes({}, {"x-gateway-tags": "tag-3"}))
     assert {int(name[1:]) % 4 for name in names(router.route(tagged, "seed"))} == {3}
+
+
+def test_who_was_not_looked_at_is_counted(router):
+    assert router.route(wishing(only=["echo"]), "seed").not_drawn == MANY - FEW
+    assert router.route(wishing(only=["c150", "c3"]), "seed").not_drawn == 0
+    assert router.route(wishing(order=["c150"]), "seed").not_drawn == MANY - FEW
+    route = router.route(wishing(ignore=["c7"], order=["c7"]), "seed")
+    assert route.not_drawn == MANY - FEW - 1
+    assert [item.channel.name for item in route.left_out] == ["c7"]
 
 
 def test_a_key_is_bound_to_its_tags_among_many(router):

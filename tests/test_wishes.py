@@ -1,7 +1,6 @@
 """What a client wishes of routing. A new case is a line in a file of cases/wishes, or a new file there."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,9 @@ from gateway.errors import GatewayError
 from gateway.loading import load
 from gateway.reading_wishes import read_wishes
 from gateway.relay import check_models, route_of
-from gateway.routing.strategies import Bearings, rank_by
+from gateway.routing.bearings import Bearings
+from gateway.routing.strategies import Choice
+from gateway.routing.suffixes import take_suffixes
 from gateway.wishes import NO_WISHES
 
 CASES = Path(__file__).parent / "cases" / "wishes"
@@ -36,6 +37,7 @@ def routed(gateway, case):
     wishes = read_wishes(case.get("body", {}), headers)
     endpoint = Endpoint("chat", "generate", "/v1/chat/completions")
     call = Call("seed", endpoint, "POST", "", headers, None, case.get("model", "m"), False, principal, wishes=wishes)
+    take_suffixes(call, gateway.router)
     check_models(call)
     return call, route_of(gateway, call)
 
@@ -130,8 +132,9 @@ def test_an_aggregator_of_another_dialect_gets_the_object_too(client_of, network
 
 
 def test_a_warning_names_what_is_unknown_or_without_effect(asked):
-    answer, _ = asked({"model": "m", "provider": {"preferred_min_throughput": 9, "x\r\ny": 1}, "models": ["nosuch"]})
-    told = "provider.preferred_min_throughput: without effect; provider.x??y: unknown; nosuch: no such model"
+    provider = {"sort": {"by": "price", "partition": "none"}, "x\r\ny": 1}
+    answer, _ = asked({"model": "m", "provider": provider, "models": ["nosuch"]})
+    told = "provider.sort.partition: without effect; provider.x??y: unknown; nosuch: no such model"
     assert answer.headers["x-gateway-warning"] == told
 
 
@@ -257,10 +260,9 @@ def test_where_nobody_carries_them_all_the_call_is_refused(narrow, network):
 def test_who_takes_longer_than_the_client_likes_comes_later(gateways):
     gateway = gateways["channels"]
     case = {"body": {"provider": {"preferred_max_latency": 0.5}}}
-    flat = [replace(item, channel=replace(item.channel, settings=replace(item.channel.settings, priority=0)))
-            for item in routed(gateway, case)[1].candidates]  # fmt: skip
+    call, route = routed(gateway, case)
     bearings = Bearings()
     bearings.answered("a", 0.9)
     bearings.answered("b", 0.1)
-    ordered = sorted(flat, key=rank_by("weighted", bearings, None, 0.5))
-    assert [item.channel.name for item in ordered] == ["b", "c", "D", "a"]
+    ordered = Choice("fastest", bearings).order("m", call.wishes).of_few(route.candidates, "seed")
+    assert [item.channel.name for item in ordered][2:] == ["b", "a"]

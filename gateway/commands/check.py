@@ -5,7 +5,9 @@ import difflib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,6 +19,19 @@ from gateway.live_check.running import checks_of, run
 from gateway.live_check.table import remarks, summary, table, untried
 from gateway.live_check.tiny_calls import FEWEST_TOKENS
 from gateway.loading import Gateway, load
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What --live tries, as the options say it."""
+
+    names: tuple[str, ...]
+    every_key: bool
+    model: str
+    whole: bool
+    tokens: int
+    timeout: float
+    jobs: int
 
 
 @click.command("check")
@@ -32,10 +47,7 @@ from gateway.loading import Gateway, load
 @click.option("--jobs", default=8, show_default=True, type=click.IntRange(1, 256), help="How many at once.")
 @click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
 @click.pass_context
-def command(
-    ctx: click.Context, config: Path | None, live: bool, names: tuple[str, ...], every_key: bool, model: str,
-    whole: bool, tokens: int, timeout: float, jobs: int, as_json: bool,
-) -> None:  # fmt: skip
+def command(ctx: click.Context, config: Path | None, live: bool, as_json: bool, **trial: Any) -> None:
     """Check a configuration: every complaint at once, with file and line. Exit code 2 if any.
 
     With --live, then try the channels for real: DNS, proxy, TLS, key, model, stream, usage. Exit code 1
@@ -55,9 +67,7 @@ def command(
         channels, keys = len(gateway.channels), len(gateway.settings.keys)
         click.echo(f"{path}: good ({channels} channel{'s' * (channels != 1)}, {keys} client key{'s' * (keys != 1)})")
         return
-    checks = checks_of(_chosen(gateway, names), every_key)
-    tried = [check for check in checks if names or check.channel.settings.enabled]
-    _try(gateway, tried, Wish(model, timeout, whole, tokens), jobs)
+    checks = _tried(gateway, _Trial(**trial))
     failed = any(check.state == FAILED for check in checks)
     if as_json:
         document = {"config": str(path), "ok": not failed, "checks": [check.document() for check in checks]}
@@ -84,11 +94,16 @@ def _chosen(gateway: Gateway, names: tuple[str, ...]) -> list[Channel]:
     return [channel for channel in gateway.channels if not names or channel.name in names]
 
 
-def _try(gateway: Gateway, checks: list[Findings], wish: Wish, jobs: int) -> None:
-    with _progress(len(checks)) as step:
-        for _ in run(gateway, checks, wish, jobs):
+def _tried(gateway: Gateway, trial: _Trial) -> list[Findings]:
+    """What was found, also of channels that are disabled: nothing, unless they were named."""
+    checks = checks_of(_chosen(gateway, trial.names), trial.every_key)
+    wanted = [check for check in checks if trial.names or check.channel.settings.enabled]
+    wish = Wish(trial.model, trial.timeout, trial.whole, trial.tokens)
+    with _progress(len(wanted)) as step:
+        for _ in run(gateway, wanted, wish, trial.jobs):
             step()
     gateway.transport.close()
+    return checks
 
 
 @contextlib.contextmanager

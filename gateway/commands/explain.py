@@ -20,6 +20,7 @@ from gateway.health import resting_name
 from gateway.loading import Gateway, load
 from gateway.reading_wishes import read_wishes
 from gateway.relay import check_models, counts_itself, route_of, wanted
+from gateway.routing.suffixes import take_suffixes
 
 
 @dataclass(slots=True)
@@ -33,6 +34,17 @@ class Explanation:
     itself: bool = False
     not_drawn: int = 0
     bounds: list[Bound] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The call that is asked about, as the options say it."""
+
+    model: str
+    dialect: str
+    operation: str
+    body: IO[bytes] | None
+    headers: tuple[str, ...]
 
 
 @click.command("explain")
@@ -58,7 +70,7 @@ def command(config: Path | None, name: str, seed: str, as_json: bool, **asked: A
     principal, unusable = found_caller(gateway, name) if name else (ANONYMOUS, "")
     seed = seed or f"req_{uuid.uuid4().hex}"
     try:
-        explanation = _explained(gateway, _call(principal, seed, **asked))
+        explanation = _explained(gateway, _call(principal, seed, _Asked(**asked)))
         if unusable:
             explanation.refused = Fault(401, "authentication", f"the key is {unusable}", "invalid_api_key")
         models = (explanation.call.model, *explanation.call.wishes.models)
@@ -94,21 +106,20 @@ def _standing(gateway: Gateway, candidate: Candidate) -> str:
     return f"rests for {left:.0f} s more: {rest.why} ({rest.said})" if left else f"to be probed: {rest.why}"
 
 
-def _call(
-    principal: Principal, seed: str, model: str, dialect: str, operation: str,
-    body: IO[bytes] | None, headers: tuple[str, ...],
-) -> Call:  # fmt: skip
-    given = Headers((name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in headers))
-    read = JsonBody(body.read()) if body is not None else None
-    head = intake.read_head(read) if read is not None else {}
-    model = model or str(head.get("model") or "")
-    if not model and operation == GENERATE:
+def _call(principal: Principal, seed: str, asked: _Asked) -> Call:
+    lines = (line.partition(":") for line in asked.headers)
+    headers = Headers((name.strip(), value.strip()) for name, _, value in lines)
+    body = JsonBody(asked.body.read()) if asked.body is not None else None
+    head = intake.read_head(body) if body is not None else {}
+    model = asked.model or str(head.get("model") or "")
+    if not model and asked.operation == GENERATE:
         raise click.UsageError("name a --model, or a --body that names one")
-    endpoint = Endpoint(dialect, operation, "")
-    return Call(seed, endpoint, "POST", "", given, read, model, False, principal, wishes=read_wishes(head, given))
+    endpoint = Endpoint(asked.dialect, asked.operation, "")
+    return Call(seed, endpoint, "POST", "", headers, body, model, False, principal, wishes=read_wishes(head, headers))
 
 
 def _explained(gateway: Gateway, call: Call) -> Explanation:
+    take_suffixes(call, gateway.router)
     try:
         check_models(call)
     except GatewayError as error:

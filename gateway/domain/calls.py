@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.bodies import Body
+from gateway.config.kinds import Secret
 from gateway.domain.callers import ANONYMOUS, Principal
 from gateway.domain.channels import LeftOut
 from gateway.domain.operations import Endpoint
@@ -16,6 +17,8 @@ from gateway.wishes import NO_WISHES, Wishes
 
 # What a call came to, in logs and records.
 COMPLETE, TRUNCATED, CLIENT_CLOSED, REFUSED, FAILED = "complete", "truncated", "client_closed", "refused", "failed"
+
+_UNFIT = re.compile(r"[^\w.-]", re.ASCII)  # for a header or a line of a log
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Attempt:
 
     def __str__(self) -> str:
         # An outcome may be the upstream's own word: nothing in it may end a header or a log line.
-        outcome = re.sub(r"[^\w.-]", "?", self.outcome[:64], flags=re.ASCII)
+        outcome = _UNFIT.sub("?", self.outcome[:64])
         return f"{self.channel}#{self.key}:{outcome}/{self.seconds * 1000:.0f}"
 
 
@@ -58,6 +61,7 @@ class Call:
     notes: dict[str, Any] = field(default_factory=dict)  # plugins' own, keyed by plugin name
     reply_headers: list[tuple[str, str]] = field(default_factory=list)  # plugins' own, for the reply
     counted: bool = False  # its usage has to be known: upstreams are asked for it, or it is estimated
+    credentials: tuple[Secret, ...] = field(default=(), repr=False)  # of a client that may begin an upload
     upload: Any = None  # uploads.Upload, of which this is a part
     hold_whole: bool = False  # a filter has to see a whole reply before any of it is passed on
 

@@ -99,13 +99,15 @@ _NEAREST = {
 class Candidate:
     """A channel that can serve a call, with the model's name and the dialect to use there, and why
     it stands here. ``translated`` tells that the channel is asked something else than the client
-    asked the gateway: the same in another dialect, or a generate in place of what it lacks."""
+    asked the gateway: the same in another dialect, or a generate in place of what it lacks. ``instead``
+    names the model, as clients know it, where it is another than the one asked for."""
 
     channel: Channel
     model: str
     reason: str
     dialect: str
     translated: bool = False
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)

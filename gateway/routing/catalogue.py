@@ -3,7 +3,7 @@ prefix, or as an entry of a route. Looked up, not searched: there may be ten tho
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.domain import Channel
 
@@ -51,17 +51,38 @@ class Catalogue:
         ]
         return _once(self._named(model) + of_vendor) or _once(self._plain(model))
 
+    def names(self, model: str) -> bool:
+        """Whether *model* stands here as it is, not by a pattern."""
+        return model in self.routes or model in self._exact or model.partition("/")[2] in self._exact
+
     def exact_names(self) -> Iterable[tuple[str, list[Channel]]]:
         """Every name that is no pattern, with the channels that have it."""
         return ((name, [channel for channel, _ in pairs]) for name, pairs in self._exact.items())
 
+    def having(self, model: str) -> Iterator[Channel]:
+        """The channels that have *model*, in no order, some perhaps twice: looked up as far as they are asked for."""
+        if model in self.routes:
+            yield from (channel for channel, _, _ in self._of_route(model))
+            return
+        yield from self._having_plainly(model)
+        vendor, slash, rest = model.partition("/")
+        if slash:
+            yield from (channel for channel in self._having_plainly(rest) if channel.provider.name == vendor)
+
+    def _having_plainly(self, model: str) -> Iterator[Channel]:
+        yield from (channel for channel, _ in self._exact.get(model, ()))
+        yield from (self._channels[at] for places in self._patterns(model) for at in places)
+
     def _plain(self, model: str) -> Listed:
-        found: set[int] = set()
+        found = set().union(*self._patterns(model))
+        return self._named(model) + [(self._channels[at], model, "has a matching pattern") for at in sorted(found)]
+
+    def _patterns(self, model: str) -> Iterator[list[int]]:
+        """The places of the channels with each pattern that *model* fits."""
         for end in range(min(len(model), self._longest_start) + 1):
             for pattern, places in self._globs.get(model[:end], {}).values():
                 if pattern.match(model):
-                    found.update(places)
-        return self._named(model) + [(self._channels[at], model, "has a matching pattern") for at in sorted(found)]
+                    yield places
 
     def _named(self, model: str) -> Listed:
         return [(channel, upstream, "lists the model") for channel, upstream in self._exact.get(model, ())]

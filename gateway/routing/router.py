@@ -3,20 +3,18 @@ in as arguments, so a decision can be made again from the call's id alone."""
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gateway.domain import COMPACT, GENERATE, Candidate, Channel, LeftOut, Route
 from gateway.errors import BadRequest, Forbidden, NotFound
 from gateway.routing.catalogue import Catalogue
-from gateway.routing.drawing import FEW, Tier, by_lot
-from gateway.wishes import NO_WISHES, Wishes
-
-Rank = Callable[[Candidate], Any]
-Awake = Callable[[Channel], bool]
+from gateway.routing.drawing import FEW, Order, Tier
+from gateway.routing.strategies import PRICE_UNKNOWN, TOO_DEAR, Choice
+from gateway.wishes import NO_WISHES, Wishes, aggregates
 
 _DISABLED = "disabled"
+_FOR_NOW = {_DISABLED, TOO_DEAR, PRICE_UNKNOWN}
 _KEYS_TAGS = "lacks what this key is bound to by its tags"
 # What a channel that lacks it can be made to do by a translated generate.
 _TRANSLATABLE = frozenset({GENERATE, COMPACT})
@@ -42,8 +40,7 @@ class Wanted:
         return bool(self.channel) or self.wishes is not NO_WISHES
 
 
-def _anybody(_: Channel) -> bool:
-    return True
+_CHANCE = Choice()
 
 
 @dataclass(frozen=True)
@@ -70,6 +67,28 @@ class _Field:
         return found
 
     @functools.cached_property
+    def _named(self) -> dict[str, tuple[Tier, ...]]:
+        return {}
+
+    def named(self, name: str) -> tuple[Tier, ...]:
+        """Those that *name* means, which an aggregator may know if it means nobody here."""
+        if name not in self.names:
+            return self.aggregators
+        if name not in self._named:
+            self._named[name] = self.tiers_of(self.by_name.get(name, ()))
+        return self._named[name]
+
+    @functools.cached_property
+    def aggregators(self) -> tuple[Tier, ...]:
+        """Those that lead to vendors with names of their own."""
+        found = itertools.chain.from_iterable(tier.candidates for tier in self.tiers)
+        return self.tiers_of([item for item in found if aggregates(item.channel)])
+
+    def tiers_of(self, candidates: Sequence[Candidate]) -> tuple[Tier, ...]:
+        """The same, or some of them, by priority; as they stand, where that is what counts."""
+        return _by_priority(candidates) if self.ranked else (Tier(candidates),)
+
+    @functools.cached_property
     def names(self) -> frozenset[str]:
         """All that mean one of them, or of those that are left out."""
         others = (name for out in self.left_out for name in (out.channel.name, out.channel.provider.name))
@@ -84,31 +103,31 @@ class Router:
         self._fields: dict[tuple[str, str, str, tuple[str, ...]], _Field] = {}
         self._kept = 0  # channels that these hold
 
-    def route(self, wanted: Wanted, seed: str, rank: Rank | None = None, awake: Awake = _anybody) -> Route:
-        """The route of a call. Inside one priority the smaller *rank* goes first, and *seed* decides
-        the draw among equals. Of very many that could serve it, some are drawn: enough that are *awake*.
+    def route(self, wanted: Wanted, seed: str, choice: Choice = _CHANCE) -> Route:
+        """The route of a call. Inside one priority *choice* says who goes first, and *seed* decides
+        the draw among equals. Of very many that could serve it, some are taken: enough that are awake.
 
         Raises NotFound for a model that no channel has, Forbidden when the key's tags leave none of
         them, BadRequest when those that have it speak neither the dialect nor the operation, or are
         not what the client wishes. A route may come out empty of candidates.
         """
-        route = self.consider(wanted, seed, rank, awake)
+        route = self.consider(wanted, seed, choice)
         if not route.candidates:
             _refuse(wanted, route.left_out)
         return route
 
-    def consider(self, wanted: Wanted, seed: str, rank: Rank | None = None, awake: Awake = _anybody) -> Route:
+    def consider(self, wanted: Wanted, seed: str, choice: Choice = _CHANCE) -> Route:
         """The same without judging: who could serve the call, and why the others not."""
-        route, wishes = self._of_model(wanted, seed, rank, awake), wanted.wishes
+        route, wishes = self._of_model(wanted, seed, choice), wanted.wishes
         if wishes is NO_WISHES:
             return route
         for model in wishes.models:
-            further = self._of_model(replace(wanted, model=model), seed, rank, awake)
+            further = self._of_model(replace(wanted, model=model), seed, choice)
             there = {(item.channel.name, item.model) for item in route.candidates}
             for item in further.candidates:
                 if (item.channel.name, item.model) not in there:
                     reason = f"{item.reason}; falls back to {model!r}"
-                    route.candidates.append(replace(item, reason=reason))
+                    route.candidates.append(replace(item, reason=reason, instead=item.instead or model))
             route.left_out.extend(replace(item, model=model) for item in further.left_out)
             route.not_drawn += further.not_drawn
         if not wishes.allow_fallbacks:
@@ -132,26 +151,28 @@ class Router:
         """Whether any enabled channel that has the model takes the operation itself."""
         field = self._field(wanted)
         found = itertools.chain.from_iterable(tier.candidates for tier in field.tiers)
-        return any(not _unwanted(item.channel, wanted, field) for item in found)
+        return any(not _unwanted(item, wanted, field, _CHANCE) for item in found)
+
+    def names(self, model: str) -> bool:
+        """Whether the configuration has *model* by this very name, behind a vendor's prefix or without one."""
+        return self._catalogue.names(model)
 
     def has(self, model: str, tags: Iterable[str] = ()) -> bool:
         bound = set(tags)
-        return any(bound <= set(channel.settings.tags) for channel, _, _ in self._catalogue.listed(model))
+        return any(bound <= set(channel.settings.tags) for channel in self._catalogue.having(model))
 
-    def _of_model(self, wanted: Wanted, seed: str, rank: Rank | None, awake: Awake) -> Route:
-        field = self._field(wanted)
+    def _of_model(self, wanted: Wanted, seed: str, choice: Choice) -> Route:
+        field, order = self._field(wanted), choice.order(wanted.model, wanted.wishes)
         if field.size > FEW:
-            return _some_of(field, wanted, seed, rank, awake)
+            return _some_of(field, wanted, seed, order, choice)
         route = Route([], field.left_out)
         for tier in field.tiers:
             fit = tier.candidates
             if wanted.chooses:
-                why_not = [(item, _unwanted(item.channel, wanted, field)) for item in fit]
+                why_not = [(item, _unwanted(item, wanted, field, choice)) for item in fit]
                 route.left_out.extend(LeftOut(item.channel, why) for item, why in why_not if why)
                 fit = [item for item, why in why_not if not why]
-            if field.drawn:
-                fit = by_lot(fit, seed) if rank is None else sorted(by_lot(fit, seed), key=rank)
-            route.candidates += fit
+            route.candidates += order.of_few(fit, seed) if field.drawn else fit
         if wanted.wishes.order:
             route.candidates = _as_wished(route.candidates, wanted.wishes, field.names)
         return route
@@ -171,6 +192,8 @@ class Router:
 
     def _new_field(self, wanted: Wanted) -> _Field:
         left_out, fit = [], []
+        # A route's entries stand in their order; files and batches must find their own account again.
+        ranked = wanted.model not in self._catalogue.routes
         for channel, model, reason in self._catalogue.listed(wanted.model):
             why_not = _why_not(channel, wanted)
             if why_not:
@@ -178,46 +201,50 @@ class Router:
                 continue
             own = channel.offers(wanted.dialect, wanted.operation)
             dialect = wanted.dialect if own else channel.nearest_dialect(wanted.dialect)
-            fit.append(Candidate(channel, model, reason, dialect, translated=not own))
-        # A route's entries stand in their order; files and batches must find their own account again.
-        ranked = wanted.model not in self._catalogue.routes
+            instead = "" if ranked or model == wanted.model else model
+            fit.append(Candidate(channel, model, reason, dialect, not own, instead))
         tiers = _by_priority(fit) if ranked else (Tier(fit),)
         return _Field(tiers, tuple(left_out), ranked, drawn=ranked and bool(wanted.model))
 
 
-def _some_of(field: _Field, wanted: Wanted, seed: str, rank: Rank | None, awake: Awake) -> Route:
-    """A route through a field of very many: no call tries more than some of them."""
-    route = Route([], field.left_out)
-    found = 0
-    for tier in _tiers(field, wanted):
-        fit = []
-        for item in tier.drawn(seed) if field.drawn else tier.candidates:
-            why_not = _unwanted(item.channel, wanted, field) if wanted.chooses else ""
-            if why_not:
-                route.left_out.append(LeftOut(item.channel, why_not))
-                continue
-            fit.append(item)
-            found += awake(item.channel)
-            if found == FEW:
-                break
-        route.candidates += fit if rank is None else sorted(fit, key=rank)
-        if found == FEW:
+def _some_of(field: _Field, wanted: Wanted, seed: str, order: Order, choice: Choice) -> Route:
+    """A route through a field of very many: no call tries more than some of them. Those that the client's order names
+    come first."""
+    route, seen, awake = Route([], field.left_out), set(), 0
+    tiers = _tiers(field, wanted)
+    found = itertools.chain(*map(field.named, wanted.wishes.order), tiers)
+    for item in _in_order(found, seed, order if field.drawn else None):
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        why_not = _unwanted(item, wanted, field, choice) if wanted.chooses else ""
+        if why_not:
+            route.left_out.append(LeftOut(item.channel, why_not))
+            continue
+        route.candidates.append(item)
+        awake += choice.awake(item.channel)
+        if awake == FEW:
             break
     if wanted.wishes.order:
-        there = {id(item) for item in route.candidates}
-        named = (item for name in wanted.wishes.order for item in field.by_name.get(name, ())[:FEW])
-        route.candidates += [c for c in named if id(c) not in there and not _unwanted(c.channel, wanted, field)]
         route.candidates = _as_wished(route.candidates, wanted.wishes, field.names)
-    route.not_drawn = field.size - len(route.candidates)
+    route.not_drawn = max(sum(len(tier.candidates) for tier in tiers) - len(seen), 0)
     return route
 
 
-def _tiers(field: _Field, wanted: Wanted) -> Iterable[Tier]:
+def _in_order(tiers: Iterable[Tier], seed: str, order: Order | None) -> Iterator[Candidate]:
+    for tier in tiers:
+        yield from tier.candidates if order is None else order.of_many(tier, seed)
+
+
+def _tiers(field: _Field, wanted: Wanted) -> Sequence[Tier]:
     """Those that the client names, where it names all that it would have."""
     names = {wanted.channel.lower()} if wanted.channel else set(wanted.wishes.only)
-    if not names or not field.ranked or not names <= field.names:
+    if not names or not names <= field.names or not field.ranked:
         return field.tiers
-    return _by_priority({id(item): item for name in names for item in field.by_name.get(name, ())}.values())
+    tiers = [tier for name in sorted(names) for tier in field.named(name)]
+    if len(names) == 1:
+        return tiers
+    return _by_priority({id(item): item for tier in tiers for item in tier.candidates}.values())
 
 
 def _by_priority(candidates: Iterable[Candidate]) -> tuple[Tier, ...]:
@@ -236,11 +263,12 @@ def _why_not(channel: Channel, wanted: Wanted) -> str:
     return "" if channel.settings.enabled else _DISABLED
 
 
-def _unwanted(channel: Channel, wanted: Wanted, field: _Field) -> str:
-    """Why the client does not want *channel*; empty if it does."""
+def _unwanted(candidate: Candidate, wanted: Wanted, field: _Field, choice: Choice) -> str:
+    """Why the client does not want *candidate*; empty if it does."""
+    channel, wishes = candidate.channel, wanted.wishes
     if wanted.channel and channel.name != wanted.channel:
         return f"the client asked for channel {wanted.channel!r}"
-    return "" if wanted.wishes is NO_WISHES else wanted.wishes.refuse(channel, field.names)
+    return "" if wishes is NO_WISHES else wishes.refuse(channel, field.names) or choice.too_dear(candidate, wishes)
 
 
 def _refuse(wanted: Wanted, left_out: list[LeftOut]) -> None:
@@ -248,7 +276,7 @@ def _refuse(wanted: Wanted, left_out: list[LeftOut]) -> None:
     if not left_out:
         raise NotFound(f"no channel serves the model {wanted.model!r}", code="model_not_found", param="model")
     why = {item.reason for item in left_out}
-    if _DISABLED in why:
+    if not why.isdisjoint(_FOR_NOW):
         return
     if _KEYS_TAGS in why:
         raise Forbidden(_nobody_serves(wanted, left_out), param="model", code="model_not_allowed")

@@ -1,98 +1,106 @@
 """In which order channels of one priority are tried, beside by chance: the least busy, the fastest,
 the cheapest first; and what keeps a conversation with one of them."""
 
-import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from gateway import json_text
 from gateway.bodies import JsonBody
-from gateway.domain import Call, Candidate
+from gateway.domain import Call, Candidate, Channel
+from gateway.routing.bearings import Bearings
+from gateway.routing.drawing import BY_CHANCE, Order
+from gateway.wishes import NO_WISHES, SPEED, Wishes
 
-_SHARE = 0.3  # of a new time in the running mean of times to the first event
-_STALE = 60.0  # seconds after which a channel that was not asked is worth asking again
+# Why a price keeps a channel from a call: another may be in force later.
+TOO_DEAR = "dearer than the client's provider.max_price"
+PRICE_UNKNOWN = "its price is not known, and the client set provider.max_price"
+# Seconds for which very many channels stay in the same order by what was measured of them, and by price: with ten
+# thousand it takes 5 to 20 ms to be made.
+_FIGURES_HOLD, _PRICES_HOLD = 1, 60
+
 # Where clients name their conversation, beside members of the body.
 _SESSION_HEADERS = ("session_id", "session-id", "x-session-id", "conversation_id", "x-conversation-id")
 
-Rank = Callable[[Candidate], Any]  # anything that can be compared
+
+def _anybody(_: Channel) -> bool:
+    return True
 
 
-class Bearings:
-    """What one worker sees of its channels: open calls and the time to the first event. Each worker
-    balances its own calls, which balances them all; these are preferences, not limits."""
+@dataclass(slots=True)
+class Choice:
+    """What decides among channels beside the configuration of the channels: the usual *strategy*, what this worker
+    sees of them, *prices* (may be None), and who is *awake*."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock = clock
-        self._counting = threading.Lock()  # calls may run in threads
-        self._open: dict[str, int] = {}
-        self._times: dict[str, tuple[float, float]] = {}  # seconds (mean), when
+    strategy: str = "weighted"
+    bearings: Bearings = field(default_factory=Bearings)
+    prices: Any = None
+    awake: Callable[[Channel], bool] = _anybody
 
-    def began(self, channel: str) -> None:
-        with self._counting:
-            self._open[channel] = self._open.get(channel, 0) + 1
+    def order(self, model: str, wishes: Wishes) -> Order:
+        """How those that have *model* stand inside one priority."""
+        if wishes is NO_WISHES and self.strategy == "weighted":
+            return BY_CHANCE
+        strategy = wishes.sorts.get(model) or wishes.sort or self.strategy
+        return self._by(strategy, self._late(wishes))
 
-    def ended(self, channel: str) -> None:
-        with self._counting:
-            self._open[channel] = max(self._open.get(channel, 0) - 1, 0)
+    def _by(self, strategy: str, late: Callable[[Candidate], bool] | None) -> Order:
+        bearings, now = self.bearings, time.time()
+        if strategy == "least_busy":
+            return Order(lambda item: _load(item, bearings), 0.0, late=late)
+        if strategy == "fastest":
+            lasting = strategy, now // _FIGURES_HOLD
+            return Order(lambda item: bearings.first_event(item.channel.name), lasting=lasting, late=late)
+        if strategy == SPEED:
+            return Order(lambda item: _slowness(item, bearings), lasting=(strategy, now // _FIGURES_HOLD), late=late)
+        if strategy == "cheapest" and self.prices is not None:
+            prices, at = self.prices, datetime.now(UTC)
+            lasting = strategy, (prices, now // _PRICES_HOLD)
+            return Order(lambda item: _price(item, prices, at), lasting=lasting, late=late)
+        return Order(late=late)
 
-    def answered(self, channel: str, seconds: float) -> None:
-        """The first event (or the whole reply) came after *seconds*."""
-        now = self._clock()
-        mean, at = self._times.get(channel, (seconds, now))
-        if now - at > _STALE:
-            mean = seconds
-        self._times[channel] = mean + _SHARE * (seconds - mean), now
+    def _late(self, wishes: Wishes) -> Callable[[Candidate], bool] | None:
+        """Who is known to be slower than the client prefers."""
+        longest, least, bearings = wishes.max_latency, wishes.min_speed, self.bearings
+        if longest is None and least is None:
+            return None
 
-    def open_calls(self, channel: str) -> int:
-        return self._open.get(channel, 0)
+        def late(item: Candidate) -> bool:
+            if longest is not None and bearings.first_event(item.channel.name) > longest:
+                return True
+            speed = bearings.speed(item.channel.name) if least is not None else None
+            return speed is not None and speed < least
 
-    def first_event(self, channel: str) -> float:
-        """The mean time in seconds; 0 when nothing recent is known, so that it is found out."""
-        mean, at = self._times.get(channel, (0.0, 0.0))
-        return mean if self._clock() - at <= _STALE else 0.0
+        return late
 
-
-def rank_by(strategy: str, bearings: Bearings, prices: Any, longest: float | None = None) -> Rank | None:
-    """The smaller, the earlier; None for chance alone. *prices* may be None. Whose first event takes more
-    than *longest* seconds comes behind all others."""
-    rank = _rank_by(strategy, bearings, prices)
-    if longest is None:
-        return rank
-    return lambda candidate: (bearings.first_event(candidate.channel.name) > longest, rank(candidate) if rank else 0)
-
-
-def _rank_by(strategy: str, bearings: Bearings, prices: Any) -> Rank | None:
-    if strategy == "least_busy":
-        return lambda candidate: _load(candidate, bearings)
-    if strategy == "fastest":
-        return lambda candidate: bearings.first_event(candidate.channel.name)
-    if strategy == "cheapest" and prices is not None:
-        return lambda candidate: _price(candidate, prices)
-    return None
+    def too_dear(self, candidate: Candidate, wishes: Wishes) -> str:
+        """Why *candidate* is none for a client that would pay *wishes.max_price* at most; empty if it is."""
+        if wishes.max_price is None or self.prices is None:
+            return ""
+        channel = candidate.channel
+        found = self.prices.find(channel.name, channel.provider.name, candidate.model, datetime.now(UTC))
+        if found is None:
+            return PRICE_UNKNOWN
+        asked = (found.price.input, found.price.output, found.price.request, found.price.image)
+        dear = any(price is not None and price > most for price, most in zip(asked, wishes.max_price, strict=True))
+        return TOO_DEAR if dear else ""
 
 
 def _load(candidate: Candidate, bearings: Bearings) -> float:
     return bearings.open_calls(candidate.channel.name) / max(candidate.channel.settings.weight, 0.01)
 
 
-def _price(candidate: Candidate, prices: Any) -> float:
+def _slowness(candidate: Candidate, bearings: Bearings) -> float:
+    speed = bearings.speed(candidate.channel.name)
+    return float("-inf") if speed is None else -speed  # to be found out
+
+
+def _price(candidate: Candidate, prices: Any, at: datetime) -> float:
     channel = candidate.channel
-    found = prices.per_token(channel.name, channel.provider.name, candidate.model, datetime.now(UTC))
+    found = prices.per_token(channel.name, channel.provider.name, candidate.model, at)
     return float("inf") if found is None else found[0] + found[1]
-
-
-def too_dear(candidate: Candidate, prices: Any, most: tuple[float, float, float, float]) -> str:
-    """Why *candidate* is not what a client wishes that would pay *most* (Wishes.max_price); empty if it is."""
-    channel = candidate.channel
-    found = prices.find(channel.name, channel.provider.name, candidate.model, datetime.now(UTC))
-    if found is None:
-        return "its price is not known, and the client set provider.max_price"
-    asked = (found.price.input, found.price.output, found.price.request, found.price.image)
-    if any(price is not None and price > wished for price, wished in zip(asked, most, strict=True)):
-        return "dearer than the client's provider.max_price"
-    return ""
 
 
 def conversation(call: Call) -> str:

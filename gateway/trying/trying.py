@@ -11,12 +11,11 @@ from collections.abc import Generator
 from gateway.account import Account
 from gateway.attempt.attempt import Ready, Try
 from gateway.attempt.patience import Patience
-from gateway.attempt.verdicts import BAD_KEY, FATAL, LIMITED, TOO_LONG, Verdict, verdict_on
+from gateway.attempt.verdicts import BAD_KEY, FATAL, LIMITED, TOO_LONG, Verdict
 from gateway.departures import Watch
-from gateway.domain import COMPLETE, COUNT_TOKENS, GENERATE, TRUNCATED, Attempt, Call, Candidate, LeftOut, Route
+from gateway.domain import COUNT_TOKENS, GENERATE, Attempt, Call, Candidate, LeftOut, Route
 from gateway.errors import (
     BadRequest,
-    ChannelAnswered,
     ChannelFailed,
     ChannelsFull,
     ChannelTimeout,
@@ -27,6 +26,7 @@ from gateway.errors import (
 from gateway.loading import Gateway
 from gateway.state import StateAway
 from gateway.trying.hedging import Runner, SharedWatch, race
+from gateway.trying.lessons import Lessons
 from gateway.trying.turns import Busy, Turn, Turns
 
 Trial = Generator[None, None, Ready]
@@ -43,7 +43,7 @@ class Trying:
 
     def __init__(self, gateway: Gateway, call: Call, account: Account, route: Route, patience: Patience):
         self._gateway = gateway
-        self._health = gateway.services.health
+        self._lessons = Lessons(gateway, account)
         self._call = call
         self._account = account
         self._patience = patience
@@ -166,11 +166,7 @@ class Trying:
         """It was never begun: what it holds is given back."""
         if turn.place is not None:
             turn.place.leave(None)
-        self._untold(turn)
-
-    def _untold(self, turn: Turn) -> None:
-        for name in turn.names:
-            self._health.untold(name)
+        self._lessons.untold(turn)
 
     def _noted(self, turn: Turn, patience: Patience, watch: Watch | SharedWatch) -> Trial:
         """The attempt, and the lessons from its failure."""
@@ -184,20 +180,18 @@ class Trying:
         except ChannelFailed as error:
             if not self._over:
                 self._last = turn.candidate, error
-            self._after(turn, error)
+            if error.fault.code != _DEADLINE or self._tried <= 1:  # else others had used the call's time up
+                self._after(turn.candidate, self._lessons.failed(turn, error))
             raise
         finally:
-            # A failure of the channel tells nothing of a key that was being probed, nor a key's of the
-            # channel; what was told of rests anew, or is well.
-            self._untold(turn)
+            self._lessons.untold(turn)
 
     def _attempt(self, turn: Turn, patience: Patience, watch: Watch | SharedWatch) -> Trial:
-        candidate, channel = turn.candidate, turn.candidate.channel
-        account, bearings = self._account, self._gateway.services.bearings
+        candidate, channel, account = turn.candidate, turn.candidate.channel, self._account
         account.channel, account.candidate = channel.name, candidate
         began, stale = time.monotonic(), watch.stale
         attempt, outcome, ready, sent = None, "abandoned", None, True
-        bearings.began(channel.name)
+        self._lessons.began(turn)
         try:
             key = channel.keys[turn.position] if channel.keys else None
             attempt = Try(self._call, candidate, key, self._gateway.provider_plugins.get(channel.provider.name))
@@ -212,61 +206,20 @@ class Trying:
                 account.attempt(Attempt(channel.name, turn.position, candidate.model, 0, "stale_connection", 0.0))
             account.attempt(Attempt(channel.name, turn.position, candidate.model, status, outcome, seconds))
             if ready is None:
-                bearings.ended(channel.name)
-                if turn.place is not None:  # what was sent counts as a call, with no tokens known of
-                    turn.place.leave(account.usage if status or sent else None)
+                self._lessons.unanswered(turn, bool(status) or sent)
         account.channel, account.candidate = channel.name, candidate  # of two, the one that was first
-        bearings.answered(channel.name, seconds)
-        for name in turn.names:
-            if self._health.rest(name) is not None:  # it was the probe
-                self._health.succeeded(name)
-        account.at_end.append(lambda: self._ended(turn))
+        self._lessons.answered(turn, seconds)
+        account.at_end.append(lambda: self._lessons.ended(turn, began, seconds if ready.whole else 0.0))
         return ready
 
-    def _ended(self, turn: Turn) -> None:
-        """The answer has been passed on, as far as it went."""
-        account = self._account
-        self._gateway.services.bearings.ended(turn.candidate.channel.name)
-        if turn.place is not None:
-            turn.place.leave(account.usage)
-        if account.outcome == COMPLETE:
-            for name in turn.names:
-                self._health.succeeded(name)
-        elif account.outcome == TRUNCATED and self._gateway.settings.health.enabled:
-            said = account.error or "cut"
-            self._health.failed(turn.candidate.channel.name, self._gateway.settings.health, said)
-
-    def _after(self, turn: Turn, error: ChannelFailed) -> None:
-        """Draws the lessons from a failure."""
-        if error.fault.code == _DEADLINE and self._tried > 1:
-            return  # others had used the call's time up
-        verdict = verdict_on(self._gateway, turn.candidate, error)
-        name = turn.candidate.channel.name
-        probed = self._health.rest(name) is not None and self._health.due(name)
-        if probed and isinstance(error, ChannelAnswered) and error.status < 500:
-            self._health.succeeded(name)  # whoever says what is wrong with a request is well again
-        self._note(turn, verdict)
+    def _after(self, tried: Candidate, verdict: Verdict) -> None:
+        """Who of the others is still worth trying."""
         if verdict.kind == FATAL:
             self._over = True
         elif verdict.kind == TOO_LONG:
-            tried = turn.candidate
             self._turns.drop(lambda candidate: candidate.model == tried.model or not _larger(candidate, tried))
         elif verdict.kind not in (BAD_KEY, LIMITED):
-            self._turns.drop(lambda candidate: candidate is turn.candidate)
-
-    def _note(self, turn: Turn, verdict: Verdict) -> None:
-        channel, key = turn.names
-        settings = self._gateway.settings.health
-        if not settings.enabled:
-            return
-        if verdict.kind == LIMITED:
-            self._health.limited(key, settings, verdict.retry_after, verdict.said)
-        elif verdict.kind == BAD_KEY:
-            self._health.refused(key, settings, verdict.said)
-        elif verdict.retry_after:
-            self._health.limited(channel, settings, verdict.retry_after, verdict.said)
-        elif verdict.counts:
-            self._health.failed(channel, settings, verdict.said)
+            self._turns.drop(lambda candidate: candidate is tried)
 
     def _step_down(self, turn: Turn) -> Generator[None, None, None]:
         """A pause before a lower priority is turned to: what failed may fail for all, and all calls
