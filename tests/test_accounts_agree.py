@@ -171,7 +171,7 @@ class Accounts:
 
     def counted(self):
         """By the word of each limit."""
-        return {meter.word: self._used(meter.claim(0)) for meter in self._plan.all_limits()}
+        return {meter.word: self._used(meter.claim(0)) for meter in self._plan.limits}
 
     def _used(self, claim):
         return self.services.state.levels([claim])[0].used

@@ -1,12 +1,16 @@
 """The state file: damaged, removed, held by somebody; and calls that go there together."""
 
+import contextlib
 import fcntl
 import os
 import stat
+import tempfile
 import threading
 import time
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from gateway.errors import ConfigError
 from gateway.state import Purse, Slots, StateAway, Window, default_url, open_state
@@ -223,3 +227,57 @@ def test_a_mistake_of_ours_is_raised_where_it_was_made():
     assert len(found) == 5
     assert {type(error) for error in found.values()} <= {ZeroDivisionError, StateAway}
     assert any(isinstance(error, ZeroDivisionError) for error in found.values())
+
+
+# --- what a worker remembers ---------------------------------------------------------------------------
+
+COUNTED = [Window("rpm", 60, None), Window("tpm", 60, 50, 7), Slots("open", 4), Purse("usd", 60, 5, seconds=90)]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.05, 1.0, 30.0, 61.0, 121.0, 200.0]),
+        st.sampled_from(["take", "take", "settle", "spend", "beat", "fail"]),
+        st.integers(0, 9),
+    ),
+    max_size=30,
+)
+
+
+def _carry_out(state, held, step, number):
+    if step == "take":
+        taken = state.take(COUNTED)
+        held += [] if taken.refused else [taken]
+        return taken.levels, taken.refused
+    if step == "settle":
+        return state.settle(held.pop(number % len(held)), {"tpm": number, "usd": number}) if held else None
+    if step == "spend":
+        return state.spend("usd", number, 90)
+    if step == "beat":
+        return state.beat()
+    with pytest.raises(TypeError):  # in the middle of a transaction
+        state.take([*COUNTED[:2], Window("odd", 60, None, None)])
+    return None
+
+
+@given(steps=STEPS)
+@example(steps=[(0.0, "take", 0), (1.0, "take", 0), (200.0, "beat", 0)])  # the file forgets it
+@settings(max_examples=60, deadline=None, database=None)
+def test_what_a_worker_remembers_is_what_the_file_says(steps):
+    """One worker is alone and remembers; the other has to read all anew, because a third one wrote."""
+    now = [1_700_000_000.0]
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+
+        def opened(file):
+            state = SqliteState(f"{folder}/{file}.db", clock=lambda: now[0], alive=10_000)
+            stack.callback(state.close)
+            return state
+
+        alone, reading, third = opened("one"), opened("other"), opened("other")
+        its, theirs = [], []
+        for tick, step, number in steps:
+            now[0] += tick
+            third.post("a notice", "so that the file has changed", 1)
+            found = _carry_out(alone, its, step, number), alone.levels(COUNTED)
+            expected = _carry_out(reading, theirs, step, number)
+            third.post("a notice", "so that it has changed again", 1)
+            assert found == (expected, reading.levels(COUNTED))
+        assert opened("one").levels(COUNTED) == opened("other").levels(COUNTED)

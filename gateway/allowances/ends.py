@@ -28,7 +28,7 @@ def _maybe_billed(attempt: Attempt) -> bool:
 
 def is_roomy(taken: Taken) -> bool:
     """Whether no more than half of any limit was used: then nobody waits for what is given back."""
-    return all(level.claim.most is None or 2 * level.used <= level.claim.most for level in taken.levels)
+    return all(claim.most is None or 2 * used <= claim.most for claim, used, _ in taken.levels)
 
 
 def amounts_of(wants: Iterable[Want], record: Record) -> dict[str, int]:

@@ -1,10 +1,10 @@
 """What a call may come to, before anybody knows: cheap, and on the high side."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway import json_text
 from gateway.bodies import JsonBody
@@ -35,8 +35,7 @@ _ANSWERS = {
 _NUMBERS = {dialect: json_text.Members([*paths, *_ANSWERS[dialect]]) for dialect, paths in _MOST.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(NamedTuple):
     """What a call may use: tokens, images made, seconds of audio heard. ``said``: the client itself
     said how much it lets be written. ``unseen``: the vendor does the work later, and nobody here
     will ever know how much it was."""
@@ -110,15 +109,20 @@ def _cost(prices: Any, channel: Channel, model: str, usage: Usage, at: datetime)
 def _said(data: bytes, dialect: str) -> tuple[int | None, int]:
     """(the most tokens that each answer may have, if *data* says it; how many answers it asks for)"""
     try:
-        numbers = [_whole(value) for value in _NUMBERS[dialect].read(data)]
+        found = _NUMBERS[dialect].read(data)
     except json_text.NotJson:  # intake has seen that it is JSON; it may still be nested too deeply
         return None, 1
     parted = len(_MOST[dialect])
-    most = max((number for number in numbers[:parted] if number is not None), default=None)
-    return most, max((number for number in numbers[parted:] if number), default=1)
+    answers = [number for number in _counts(found[parted:]) if number]
+    return max(_counts(found[:parted]), default=None), max(answers, default=1)
 
 
-def _whole(value: Any) -> int | None:
+def _counts(values: Iterable[Any]) -> list[int]:
+    """Those of *values* that are counts; most calls say none."""
+    return [number for value in values if value is not None and (number := _count(value)) is not None]
+
+
+def _count(value: Any) -> int | None:
     """A count as vendors read it: ``1e5`` is one, and so is ``"7"`` for those that take it."""
     if isinstance(value, str) and value.isdecimal() and len(value) < _DIGITS:
         return int(value)

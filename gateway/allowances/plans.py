@@ -4,7 +4,7 @@ import fnmatch
 import functools
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -72,8 +72,7 @@ class Meter:
         return Purse(self.purse_name(now), self.most, amount, self.observe, _KEPT[self.per])
 
     def reserved(self, now: float, amount: int = 0) -> Purse:
-        """What of the purse is only reserved, for calls that have not ended."""
-        return Purse(f"{self.purse_name(now)}/reserved", None, amount, False, _KEPT[self.per])
+        return reserved_of(self.purse(now, amount))
 
 
 @dataclass(slots=True)  # not frozen: some are made for each call, which takes three times as long then
@@ -93,6 +92,7 @@ class Plan:
     by_model: tuple[tuple[re.Pattern, tuple[Meter, ...]], ...]
     budgets: tuple[Meter, ...]
     ready: dict[str, Want] = field(default_factory=dict, compare=False)  # by meter's name: the same for each call
+    needs_tokens: bool = False  # whether anything is counted but requests
 
     @property
     def in_usd(self) -> bool:
@@ -107,16 +107,6 @@ class Plan:
     def strict(self) -> bool:
         """Whether a call has to be refused of which nobody will know what it used."""
         return any(not meter.observe for meter in self.budgets)
-
-    @property
-    def needs_tokens(self) -> bool:
-        """Whether anything is counted but requests."""
-        return bool(self.budgets) or any(meter.measure == TOKENS for meter in self.all_limits())
-
-    def all_limits(self) -> Iterator[Meter]:
-        yield from self.limits
-        for _, meters in self.by_model:
-            yield from meters
 
     def limits_for(self, models: Iterable[str]) -> Sequence[Meter]:
         """The meters of a call that names *models* (to fall back to, too)."""
@@ -136,13 +126,19 @@ class Plan:
         wanted = []
         for meter in () if free else self.budgets:
             amount = _fitting(meter, needs, usd if meter.measure == USD else needs.tokens)
-            wanted += (Want(meter, meter.purse(now, amount)), Want(meter, meter.reserved(now, amount), True))
+            purse = meter.purse(now, amount)
+            wanted += (Want(meter, purse), Want(meter, reserved_of(purse), True))
         for meter in self.limits_for(models):
             if meter.fixed is not None:
                 wanted.append(self.ready[meter.name])
             elif not free:
                 wanted.append(Want(meter, meter.claim(_fitting(meter, needs, needs.tokens))))
         return wanted
+
+
+def reserved_of(purse: Purse) -> Purse:
+    """What of *purse* is only reserved, for calls that have not ended."""
+    return Purse(f"{purse.name}/reserved", None, purse.amount, False, purse.seconds)
 
 
 def _fitting(meter: Meter, needs: Needs, amount: int) -> int:
@@ -167,9 +163,10 @@ def plan_of(principal: Principal) -> Plan:
         (re.compile(fnmatch.translate(glob), re.IGNORECASE), tuple(meters)) for glob, meters in by_model.items()
     )
     limits.sort(key=lambda meter: meter.measure == CALLS)
-    fixed = [meter for meters in (limits, *by_model.values()) for meter in meters if meter.fixed is not None]
-    ready = {meter.name: Want(meter, meter.fixed) for meter in fixed}
-    return Plan(tuple(limits), patterns, tuple(budgets), ready)
+    all_limits = [meter for meters in (limits, *by_model.values()) for meter in meters]
+    ready = {meter.name: Want(meter, meter.fixed) for meter in all_limits if meter.fixed is not None}
+    needs_tokens = bool(budgets) or any(meter.measure == TOKENS for meter in all_limits)
+    return Plan(tuple(limits), patterns, tuple(budgets), ready, needs_tokens)
 
 
 def limits_of(allowance: Allowance) -> list[Meter]:

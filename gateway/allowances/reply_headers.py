@@ -21,15 +21,15 @@ def rate_headers(dialect: str, levels: Iterable[tuple[Meter, Level]], now: float
     for meter, level in levels:
         if not meter.seconds or meter.observe:
             continue
-        share = 1 - level.used / meter.most if meter.most else 0.0
+        share = level.used / meter.most if meter.most else 1.0
         other = tightest.get(meter.measure)
-        if other is None or share < other[0]:
+        if other is None or share > other[0]:
             tightest[meter.measure] = share, meter, level
     write = _anthropic if dialect == "messages" else _openai
     headers: Headers = []
-    for measure, (_, meter, level) in tightest.items():
-        resets = (level.frees or float(meter.seconds)) if level.used else 0.0
-        headers += write(measure, str(meter.most), str(max(meter.most - level.used, 0)), resets, now)
+    for measure, (_, meter, (_, used, frees)) in tightest.items():
+        resets = (frees or float(meter.seconds)) if used else 0.0
+        headers += write(measure, str(meter.most), str(max(meter.most - used, 0)), resets, now)
     return headers
 
 
@@ -67,6 +67,8 @@ def _span(seconds: float) -> str:
     """``120ms``, ``59s``, ``6m0s``, ``23h59m0s``; never earlier than it is."""
     if seconds < 1:
         return f"{math.ceil(seconds * 1000)}ms"
+    if seconds <= 59:
+        return f"{math.ceil(seconds)}s"
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{f'{hours}h' if hours else ''}{f'{minutes}m' if hours or minutes else ''}{rest}s"

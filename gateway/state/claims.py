@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.errors import GatewayError
 
@@ -32,8 +32,7 @@ def until(moment: int, now: int) -> float:
     return max(moment - now + 1, 1) / SECOND
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """*amount* of the *most* that may be used within any *seconds*. ``most`` None only counts."""
 
     name: str
@@ -43,8 +42,7 @@ class Window:
     observe: bool = False  # counted and reported, never refused
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(NamedTuple):
     """One of *most* things that may be under way at once."""
 
     name: str
@@ -52,8 +50,7 @@ class Slots:
     observe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Purse:
+class Purse(NamedTuple):
     """*amount* of the *most* that may be spent at all; a name that changes with the month makes a
     purse a month's. What a worker that died had claimed stays spent. A claim is refused when
     nothing is left, or when *amount* is more than is left."""
@@ -92,8 +89,7 @@ def lacking(claim: Claim, used: int, amount: int) -> int:
     return short if short > 0 else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """How much of a claim's *most* is used (this claim included, if it was granted). ``frees`` is in
     how many seconds all of a window, or as much as was wanted but lacking, is free again; 0 for
     slots and purses, and where nothing is used."""

@@ -70,7 +70,8 @@ class SqliteState:
         work = ("settle", taken, {name: bounded(amount) for name, amount in (amounts or {}).items()})
         taken.settled = True
         if later and not self._closed:
-            # The next call's turn has most of the same rows in hand: a turn of its own would cost twice.
+            # The next call's turn has most of the same rows in hand: a turn of its own would cost twice. A
+            # worker killed before that leaves what any killed worker does: estimates, and slots that it loses.
             self._owed.append(work)
             self._later.want()
             return

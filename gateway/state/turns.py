@@ -1,7 +1,7 @@
 """Calls of one worker that want something of the shared state at the same moment go there together.
 
-The first of them fetches the turn for all that come while it waits. A lone call pays nothing for
-this, and under load one transaction (or one journey to Redis) serves many.
+Whoever gets the turn does what all wait for. A lone call pays nothing for this, and under load one
+transaction (or one journey to Redis) serves many.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import os
 import threading
 import time
 import types
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,20 +21,13 @@ MOST = 32  # calls in one turn: it must not hold up the worker's other calls for
 class Job:
     """What one call wants done: ``work`` means something to the keeper only."""
 
-    __slots__ = ("work", "result", "error")
+    __slots__ = ("work", "result", "error", "done")
 
     def __init__(self, work: Any):
         self.work = work
         self.result: Any = None
         self.error: str | None = None
-
-
-class _Batch:
-    __slots__ = ("jobs", "done")
-
-    def __init__(self) -> None:
-        self.jobs: list[Job] = []
-        self.done: threading.Event | None = None  # only made when a second call comes
+        self.done = False
 
 
 class Turns:
@@ -44,8 +38,7 @@ class Turns:
         self._carry_out = carry_out
         self._failed = failed
         self._turn = threading.Lock()
-        self._door = threading.Lock()
-        self._gathering = _Batch()
+        self._waiting: deque[Job] = deque()
         self._green = not isinstance(time.sleep, types.BuiltinFunctionType)
 
     def let_others(self) -> None:
@@ -59,44 +52,41 @@ class Turns:
     def ask(self, work: Any) -> Any:
         """The result of *work*, once it had its turn. Raises StateAway."""
         job = Job(work)
-        with self._door:
-            batch = self._gathering
-            if len(batch.jobs) == MOST:
-                batch = self._gathering = _Batch()
-            batch.jobs.append(job)
-            first = len(batch.jobs) == 1
-            if not first and batch.done is None:
-                batch.done = threading.Event()
-        if first:
-            self._lead(batch)
-        else:
-            batch.done.wait()
+        self._waiting.append(job)
+        try:
+            with self._turn:
+                while not job.done:  # else who had the turn before did it
+                    self._lead()
+        except BaseException:  # a killed greenlet's, too: nobody would give back what is granted to it now
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(job)
+            raise
         if job.error is not None:
             raise StateAway(job.error)
         return job.result
 
-    def _lead(self, batch: _Batch) -> None:
+    def _lead(self) -> None:
+        """Have a turn, for all that wait."""
+        jobs: list[Job] = []
+
+        def gather() -> list[Job]:
+            while self._waiting and len(jobs) < MOST:
+                jobs.append(self._waiting.popleft())
+            return jobs
+
         try:
             if self._green:
                 self.let_others()
-            with self._turn:
-                self._carry_out(lambda: self._gathered(batch))
+            self._carry_out(gather)
         except BaseException as error:  # a killed greenlet's, too: those that it leads must not wait for ever
-            jobs = self._gathered(batch)
-            self._failed(jobs)
+            self._failed(gather())
             for job in jobs:
                 job.error = str(error) if isinstance(error, StateAway) else f"the shared state failed: {error}"
             if not isinstance(error, StateAway):
                 raise
         finally:
-            if batch.done is not None:
-                batch.done.set()
-
-    def _gathered(self, batch: _Batch) -> list[Job]:
-        with self._door:
-            if self._gathering is batch:
-                self._gathering = _Batch()
-        return batch.jobs
+            for job in jobs:
+                job.done = True
 
 
 class Later:

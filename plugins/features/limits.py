@@ -7,7 +7,6 @@ limits pass by.
 
 import logging
 import math
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ class Options:
     )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Held:
     """What a call has taken."""
 
@@ -52,8 +51,7 @@ class Plugin:
         self._late = deque(maxlen=_LATE)
         self._touched = {}  # a budget's meter -> whether it refused a call since the last look
         self._work = None
-        self._under_way = 0
-        self._count = threading.Lock()
+        self._under_way = set()
         self._ended = False
         self._forgetful = False
         self._complained = -math.inf
@@ -91,9 +89,8 @@ class Plugin:
             return
         if taken.refused is not None:
             self._refuse(call, wants, taken.refused, now)
-        with self._count:
-            self._under_way += 1
-        call.notes[_NAME] = _Held(wants, taken, allowances.is_roomy(taken))
+        held = call.notes[_NAME] = _Held(wants, taken, allowances.is_roomy(taken))
+        self._under_way.add(held)
         levels = zip((want.meter for want in wants), taken.levels, strict=True)
         call.reply_headers += allowances.rate_headers(call.dialect, levels, now)
         if taken.over:
@@ -223,8 +220,7 @@ class Plugin:
             held.taken.settled = False  # it has to be done once more
             log.warning("a call's end is kept for later: %s", error)
             return False
-        with self._count:
-            self._under_way -= 1
+        self._under_way.discard(held)
         return True
 
     def _catch_up(self):
