@@ -34,6 +34,11 @@ class IssuerAway(GatewayError):
     code = "issuer_unavailable"
 
 
+def is_token(secret: str) -> bool:
+    """Whether *secret* has the form of a JSON Web Token (RFC 7519), as no key has."""
+    return secret.startswith("eyJ") and secret.count(".") == 2
+
+
 def is_trustworthy(address: str) -> bool:
     """Whether what comes from *address* comes from there: over TLS, or from this machine."""
     parts = urlsplit(address)

@@ -11,9 +11,9 @@ The one door to msgspec. What is closed here:
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -157,6 +157,31 @@ def _holding(paths: Sequence[Path]) -> Any:
     names = dict.fromkeys(path[0] for path in paths)
     inner = [(name, _holding([path[1:] for path in paths if path[0] == name]), None) for name in names]
     return msgspec.defstruct("_Holding", inner) | None
+
+
+class Fields:
+    """Reads flat objects as tuples, checked while they are read: each member by its name as *members* say
+    (str, most characters, default), (int, largest amount, default; None: may be null) or (list, 0, default)."""
+
+    def __init__(self, members: Mapping[str, tuple[type, int, Any]]):
+        fields = [(name, _field(*what), what[2]) for name, what in members.items()]
+        self._decoder = msgspec.json.Decoder(msgspec.defstruct("_Fields", fields))
+
+    def read(self, text: bytes) -> tuple[Any, ...] | None:
+        """The values in the order of the members; None when it is no such object."""
+        try:
+            return msgspec.structs.astuple(self._decoder.decode(text))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None
+
+
+def _field(kind: type, most: int, default: Any) -> Any:
+    if kind is list:
+        return list
+    if kind is str:
+        return Annotated[str, msgspec.Meta(max_length=most)]
+    number = Annotated[int, msgspec.Meta(ge=-most, le=most)]
+    return number if default is not None else number | None
 
 
 def _at(value: Any, path: Path) -> Any:

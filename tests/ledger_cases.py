@@ -2,6 +2,8 @@
 
 import itertools
 
+from gateway.ledger.books import days_of
+from gateway.ledger.rows import COLUMNS
 from gateway.store import open_store
 from gateway.store.tables import calls, days
 
@@ -42,3 +44,9 @@ def days_in(store):
     with store.read() as connection:
         rows = connection.execute(days.select().order_by(*days.primary_key.columns)).mappings()
         return [dict(row) for row in rows]
+
+
+def sums_of(rows):
+    """The days' sums of what ``rows_of`` gave, as ``days_in`` gives them."""
+    sums = days_of([tuple(row[name] for name in COLUMNS) for row in rows])
+    return [dict(zip(days.columns.keys(), one, strict=True)) for one in sums]

@@ -13,7 +13,8 @@ from gateway.commands import keys as stored_keys
 from gateway.commands import teams as stored_teams
 from gateway.config.settings import Budget, KeySettings, Limits, TeamSettings
 from gateway.domain import Allowance, Principal
-from gateway.ledger.books import enter, row_of
+from gateway.ledger.books import enter
+from gateway.ledger.rows import row_of
 from gateway.state import open_state
 from gateway.store import open_store
 from gateway.store.clock import micros

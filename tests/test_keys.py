@@ -2,15 +2,18 @@
 
 import ipaddress
 import json
+import subprocess
+import sys
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import delete, event, insert, select, update
+from sqlalchemy import delete, event, func, insert, select, update
 
 from gateway.config.settings import TeamSettings
 from gateway.errors import ConfigError, Forbidden, Unauthorized
-from gateway.store import StoreAway, changes, clock
+from gateway.store import StoreAway, changes, clock, open_store
 from gateway.store.directory import Directory
 from gateway.store.importing import import_keys
 from gateway.store.keys import KeyRefused, Wanted, digest_of, new_secret, prefix_of
@@ -195,7 +198,7 @@ def counts(done):
 
 
 def test_the_same_import_may_come_again(store, monkeypatch):
-    monkeypatch.setattr("gateway.store.importing._BATCH", 2)
+    monkeypatch.setattr("gateway.store.importing._PORTION", 2)
     file = [wanted(f"key-{number}", f"secret-{number}", document={"models": ["m"]}) for number in range(5)]
     assert counts(import_keys(store, file)) == (5, 0, 0, 0)
     assert counts(import_keys(store, file)) == (0, 0, 5, 0)
@@ -218,6 +221,95 @@ def test_an_import_that_contradicts_changes_nothing(store):
     assert "'bob' has the secret of the key 'alice'" in caught.value.complaints[0]
     assert "'alice' exists, with another secret" in caught.value.complaints[1]
     assert [key.name for key in store.keys.each()] == ["alice"]
+
+
+def test_nothing_is_written_before_all_is_compared(store, monkeypatch):
+    monkeypatch.setattr("gateway.store.importing._PORTION", 2)
+    make(store, "zoe", "zoe-secret")
+    file = [*(wanted(f"key-{number}", f"secret-{number}") for number in range(5)), wanted("zoe", "other-secret")]
+    with pytest.raises(KeyRefused, match="'zoe' exists, with another secret"):
+        import_keys(store, file)
+    assert [key.name for key in store.keys.each()] == ["zoe"]
+
+
+def test_an_import_that_breaks_off_says_how_far_it_came_and_may_come_again(store, monkeypatch):
+    monkeypatch.setattr("gateway.store.importing._PORTION", 2)
+    file = [wanted(f"key-{number}", f"secret-{number}") for number in range(5)]
+    change, left = store.change, iter([False, False, True])
+    monkeypatch.setattr(store, "change", lambda work: _gone() if next(left) else change(work))
+    with pytest.raises(StoreAway) as caught:
+        import_keys(store, file)
+    assert caught.value.reason == "gone; 4 of 5 keys of the file are imported; it may come again for the others"
+    assert len(list(store.keys.each())) == 4
+    monkeypatch.undo()
+    assert counts(import_keys(store, file)) == (1, 0, 4, 0)
+
+
+def test_a_key_that_somebody_makes_while_others_are_imported_is_refused_with_its_portion(store, monkeypatch):
+    monkeypatch.setattr("gateway.store.importing._PORTION", 2)
+    file = [wanted(f"key-{number}", f"secret-{number}") for number in range(5)]
+    change = store.change
+
+    def meanwhile(work):
+        if len(list(store.keys.each())) == 2:
+            monkeypatch.undo()
+            make(store, "key-3", "another-secret")
+        return change(work)
+
+    monkeypatch.setattr(store, "change", meanwhile)
+    with pytest.raises(KeyRefused) as caught:
+        import_keys(store, file)
+    assert caught.value.complaints[0].startswith("file:1: the key 'key-3' exists")
+    assert caught.value.complaints[1].startswith("2 of 5 keys of the file are imported")
+
+
+def test_a_revocation_waits_for_a_portion_of_an_import_and_not_for_all_of_it(tmp_path):
+    """SQLite has one lock for all who write. Another process imports; nobody else's clock is looked at."""
+    other = open_store("sqlite:///store.db", tmp_path)
+    other.upgrade()
+    for number in range(5):
+        make(other, f"mine-{number}")
+    importer = subprocess.Popen([sys.executable, "-c", IMPORTING, str(tmp_path)])
+    try:
+        seen = _imported(other, at_least=1)
+        for number in range(5):
+            assert other.keys.revoke(f"mine-{number}")
+            now = _imported(other)
+            assert now - seen <= 4 * 2000, "the revocation had to wait for several portions"
+            seen = now
+        assert importer.poll() is None, "the import is over: nothing was shown"
+    finally:
+        importer.kill()
+        importer.wait()
+        other.close()
+
+
+IMPORTING = """
+import sys
+from pathlib import Path
+from gateway.store import open_store
+from gateway.store.importing import import_keys
+from gateway.store.keys import Wanted, digest_of
+
+store = open_store("sqlite:///store.db", Path(sys.argv[1]))
+import_keys(store, [(f"f:{n}", Wanted(f"key-{n:06}", digest_of(f"secret-{n}"), "")) for n in range(60_000)])
+"""
+
+
+def _imported(store, at_least=0):
+    """How many keys of the other process's are there, once there are so many."""
+    end = time.monotonic() + 60
+    while True:
+        with store.read() as connection:
+            found = connection.execute(select(func.count()).select_from(keys).where(keys.c.name.like("key-%"))).scalar()
+        if found >= at_least:
+            return found
+        assert time.monotonic() < end, "nothing is imported"
+        time.sleep(0.01)
+
+
+def _gone():
+    raise StoreAway("gone")
 
 
 # --- teams -------------------------------------------------------------------------------------------

@@ -99,9 +99,11 @@ def test_after_a_reload_the_keys_are_looked_at_on(current, store, tmp_path):
     (before,) = current.gateway.plugins.on("authenticate")[1:]
     assert current.reload()
     (after,) = current.gateway.plugins.on("authenticate")[1:]
-    stopped, going_on = (plugin.hooks["begin"].get_hookimpls()[0].plugin._stop for plugin in (before, after))
-    assert stopped.is_set()
-    assert not going_on.is_set()
+    left, followed = (
+        plugin.hooks["begin"].get_hookimpls()[0].plugin._directory._following for plugin in (before, after)
+    )
+    assert left.is_set()
+    assert not followed.is_set()
 
 
 def test_it_needs_a_store(client_of):

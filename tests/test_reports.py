@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from gateway.commands import ledger as ledger_command
 from gateway.commands import usage as usage_command
-from gateway.ledger.books import enter, row_of
+from gateway.ledger.books import enter
 from gateway.ledger.reconcile import Columns, Unreadable, compare, read_invoice
 from gateway.ledger.reports import DIMENSIONS, SUMS, Question, Span, by_day_and_model, consumption, own, tail
+from gateway.ledger.rows import COLUMNS, row_of
 from gateway.ledger.spool import Spool
 from gateway.ledger.starting import lock
 from gateway.store.clock import day_of, micros
@@ -59,13 +60,21 @@ def _filled(tmp_path_factory):
         if kind not in made:
             made[kind] = store_at(kind, tmp_path_factory.mktemp(kind), server)
             enter(made[kind], rows)
-        return made[kind], rows
+        return made[kind], [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
     yield filled
     for store in made.values():
         store.close()
     for one in servers:
         one.stop()
+
+
+def test_many_sums_are_kept_in_mind_and_not_sorted_on_disk(filled):
+    store, _ = filled("postgresql")
+    with store.adding_up() as connection:
+        assert connection.exec_driver_sql("SHOW work_mem").scalar() == "64MB"
+    with store.read() as connection:
+        assert connection.exec_driver_sql("SHOW work_mem").scalar() == "4MB"
 
 
 def counted(rows, question):
@@ -286,7 +295,7 @@ def test_the_status_says_what_waits(gateway, config, ledger_of):
 # --- a vendor's invoice -----------------------------------------------------------------------------------
 
 TODAY = day_of(AT)
-COLUMNS = ["--date", "when", "--input", "in", "--input", "in_cached", "--output", "out", "--cost", "usd"]
+OPTIONS = ["--date", "when", "--input", "in", "--input", "in_cached", "--output", "out", "--cost", "usd"]
 
 
 @pytest.fixture(name="invoice")
@@ -305,36 +314,36 @@ def test_an_invoice_that_agrees(gateway, ledger_of, invoice):
     ledger_of(entry(cost=1_000_000), entry(cost=500_000), entry(at=AT + DAY, upstream_model="other", cost=1))
     tomorrow = f"{day_of(AT + DAY)}T07:00:00Z,other,10,,5,0.000001"
     file = invoice(f"{TODAY},gpt-1,15,5,10,$1.50", tomorrow, ",,25,5,15,1.5")
-    assert gateway("ledger", "reconcile", file, *COLUMNS) == (0, "2 lines, 0 of them differ by more than 0 %\n")
-    assert len(gateway("ledger", "reconcile", file, *COLUMNS, "--all")[1].splitlines()) == 7
+    assert gateway("ledger", "reconcile", file, *OPTIONS) == (0, "2 lines, 0 of them differ by more than 0 %\n")
+    assert len(gateway("ledger", "reconcile", file, *OPTIONS, "--all")[1].splitlines()) == 7
 
 
 def test_an_invoice_that_does_not(gateway, ledger_of, invoice):
     ledger_of(entry(cost=990_000), entry(upstream_model="ours", cost=None))
     file = invoice(f'{TODAY},gpt-1,10,0,5,"1.00"', f'{TODAY},theirs,"1,000",0,5,2')
-    code, text = gateway("ledger", "reconcile", file, *COLUMNS, "--tolerance", "2%")
+    code, text = gateway("ledger", "reconcile", file, *OPTIONS, "--tolerance", "2%")
     assert code == 1
     assert "gpt-1" not in text
     assert f"! {TODAY}  theirs  input  invoice 1000  ledger -  -1000 (100.00 %)" in text
     assert f"! {TODAY}  ours  input  invoice -  ledger 10  +10 (100.00 %)" in text
     assert "of 1 calls 1 have tokens or a cost that the ledger does not know" in text
     assert text.endswith("3 lines, 2 of them differ by more than 2 %\n")
-    assert gateway("ledger", "reconcile", file, *COLUMNS, "--tolerance", "0.5")[1].count("! ") > text.count("! ")
+    assert gateway("ledger", "reconcile", file, *OPTIONS, "--tolerance", "0.5")[1].count("! ") > text.count("! ")
 
 
 def test_models_of_other_names_are_the_same(gateway, ledger_of, invoice):
     ledger_of(entry(upstream_model="gpt-4o"), entry(upstream_model="sonnet"), entry(upstream_model="haiku-20251001"))
     theirs = ("gpt-4o-2024-08-06", "Sonnet 4.5", "haiku-20251001")
     file = invoice(*(f"{TODAY},{model},10,0,5,0.001" for model in theirs))
-    assert gateway("ledger", "reconcile", file, *COLUMNS, "--same", "Sonnet 4.5=sonnet")[0] == 0
+    assert gateway("ledger", "reconcile", file, *OPTIONS, "--same", "Sonnet 4.5=sonnet")[0] == 0
 
 
 def test_only_the_vendors_own_calls_are_compared(gateway, ledger_of, invoice):
     ledger_of(entry(), entry(provider="google", channel="vertex"))
     file = invoice(f"{TODAY},gpt-1,10,0,5,0.001")
-    assert gateway("ledger", "reconcile", file, *COLUMNS)[0] == 1
-    assert gateway("ledger", "reconcile", file, *COLUMNS, "--provider", "openai")[0] == 0
-    assert gateway("ledger", "reconcile", file, *COLUMNS, "--channel", "main")[0] == 0
+    assert gateway("ledger", "reconcile", file, *OPTIONS)[0] == 1
+    assert gateway("ledger", "reconcile", file, *OPTIONS, "--provider", "openai")[0] == 0
+    assert gateway("ledger", "reconcile", file, *OPTIONS, "--channel", "main")[0] == 0
 
 
 @pytest.mark.parametrize(

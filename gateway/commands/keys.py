@@ -168,10 +168,11 @@ def rotate(config: Path | None, name: str, overlap: timedelta, as_json: bool) ->
 @click.option("--format", "form", type=click.Choice(["yaml", "csv"]), help="If the file's name does not say it.")
 @json_option
 def import_file(config: Path | None, file: Path, form: str | None, as_json: bool) -> None:
-    """Take keys from a file (- is standard input): YAML as in `keys:`, or CSV with headings. All or none.
+    """Take keys from a file (- is standard input): YAML as in `keys:`, or CSV with headings. All of it
+    is checked before the first key is written.
 
-    The same file may come again: keys that are there are brought to what it says. Revoked ones stay
-    revoked.
+    The same file may come again, also to finish what broke off: keys that are there are brought to what
+    it says. Revoked ones stay revoked.
 
     Example: gateway keys import keys.csv
     """

@@ -9,13 +9,13 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.ledger.books import Row, enter, row_of
+from gateway.ledger.books import enter
 from gateway.ledger.carrying import Carrying
+from gateway.ledger.rows import COLUMNS, Row
 from gateway.ledger.spool import clear_away, is_alive, workers
 from gateway.store import StoreAway
 from gateway.store.database import Store
@@ -59,24 +59,16 @@ class Bookkeeper:
     def _gathered(self) -> list[Row]:
         rows: list[Row] = []
         for folder in workers(self._spool):
-            carrying = self._carried.setdefault(folder.name, Carrying(folder))
-            entries = carrying.take(_BATCH - len(rows))
-            rows += [row for entry in entries if (row := self._row(entry, folder.name)) is not None]
+            carrying = self._carried.setdefault(folder.name, Carrying(folder, self._machine))
+            rows += carrying.take(_BATCH - len(rows))
             if len(rows) >= _BATCH:
                 break
         return rows
 
-    def _row(self, entry: Mapping[str, Any], worker: str) -> Row | None:
-        try:
-            return row_of(entry, self._machine, worker)
-        except (TypeError, ValueError):  # no line of ours
-            log.error("a line of %s cannot be understood", self._spool / worker)
-            return None
-
     def _put_aside(self, rejected: list[Row]) -> None:
         if rejected:
             with (self._spool / REJECTED).open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rejected)
+                file.writelines(json.dumps(dict(zip(COLUMNS, row, strict=True))) + "\n" for row in rejected)
 
     def run(self, ending: threading.Event, fresh: Callable[[], bool]) -> None:
         """Until *ending* is set, the configuration is no longer *fresh*, or nobody needs it."""

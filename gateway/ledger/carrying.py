@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from gateway import json_text
-from gateway.ledger.entries import BEGUN, lost
+from gateway.json_text import object_of
+from gateway.ledger.entries import lost
+from gateway.ledger.rows import Row, read_line, row_of
 from gateway.ledger.spool import is_alive, segments
 
 log = logging.getLogger("gateway.ledger")
@@ -31,43 +31,54 @@ class _Segment:
 
 @dataclass(slots=True)
 class Carrying:
-    """The lines of one worker. ``take`` reads on; what it gave counts as carried on when it is called
-    again (so whoever takes keeps trying until the store has it)."""
+    """The lines of one worker of *machine*. ``take`` reads on; what it gave counts as carried on when it is
+    called again (so whoever takes keeps trying until the store has it)."""
 
     folder: Path
+    machine: str
+    worker: str = field(init=False)
     _segments: dict[Path, _Segment] = field(default_factory=dict)
-    _begun: dict[str, tuple[dict[str, Any], Path]] = field(default_factory=dict)
+    _begun: dict[str, tuple[bytes, Path]] = field(default_factory=dict)
     _over: bool = False  # the worker has ended, and nothing is left
 
-    def take(self, most: int) -> list[dict[str, Any]]:
-        """Up to about *most* further entries; also those of calls that can have no end any more."""
+    def __post_init__(self) -> None:
+        self.worker = self.folder.name
+
+    def take(self, most: int) -> list[Row]:
+        """Up to about *most* further rows; also those of calls that can have no end any more."""
         alive = is_alive(self.folder)  # before reading: what a dead worker wrote is all there
         paths = segments(self.folder)
-        found: list[dict[str, Any]] = []
+        found: list[Row] = []
         for path in paths:
             segment = self._segments.setdefault(path, _Segment(path))
             if segment.whole:
                 continue
             may_grow = alive and path is paths[-1]
-            for entry in self._lines(segment, may_grow):
-                self._note(entry, path, found)
+            for line in self._lines(segment, may_grow):
+                self._note(line, segment, found)
                 if len(found) >= most:
                     return found
             segment.whole = not may_grow
         if not alive:
-            found += [lost(first) for first, _ in self._begun.values()]
+            found += [row_of(lost(object_of(line)), self.machine, self.worker) for line, _ in self._begun.values()]
             self._begun.clear()
             self._over = True
         return found
 
-    def _note(self, entry: dict[str, Any], path: Path, found: list[dict[str, Any]]) -> None:
-        if BEGUN in entry:
-            self._begun[entry[BEGUN]] = entry, path
-        elif "id" in entry:
-            self._begun.pop(entry["id"], None)
-            found.append(entry)
+    def _note(self, line: bytes, segment: _Segment, found: list[Row]) -> None:
+        try:
+            id, row = read_line(line, self.machine, self.worker)
+        except (TypeError, ValueError):
+            if line.strip():
+                log.error("a line of %s cannot be read; it ends at byte %d", segment.path, segment.read)
+            return
+        if row is None:
+            self._begun[id] = line, segment.path
+        elif id:
+            self._begun.pop(id, None)
+            found.append(row)
 
-    def _lines(self, segment: _Segment, may_grow: bool) -> Iterator[dict[str, Any]]:
+    def _lines(self, segment: _Segment, may_grow: bool) -> Iterator[bytes]:
         with contextlib.suppress(FileNotFoundError), segment.path.open("rb") as file:
             file.seek(segment.read)
             while lines := file.readlines(_PIECE):
@@ -75,11 +86,7 @@ class Carrying:
                     if not line.endswith(b"\n") and may_grow:
                         return  # half a line: its writer is at it
                     segment.read += len(line)
-                    entry = _entry(line)
-                    if entry is not None:
-                        yield entry
-                    elif line.strip():
-                        log.error("a line of %s cannot be read; it ends at byte %d", segment.path, segment.read)
+                    yield line
 
     def clear(self) -> bool:
         """Remove the files of which everything is in the store; whether the worker is done with."""
@@ -92,11 +99,3 @@ class Carrying:
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(self.folder)
         return self._over
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json_text.parse(line)
-    except json_text.NotJson:
-        return None
-    return entry if isinstance(entry, dict) else None

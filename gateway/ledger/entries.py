@@ -14,10 +14,6 @@ BEGUN = "begun"  # the member that only a first line has: its row's id
 WORKER_LOST = "worker_lost"
 
 _MOST_GUESSED = 400_000  # bytes of a body; a larger one is pictures rather than words
-_LONGEST = {"error": 64, "tried": 2000}
-_LONGEST_NAME = 160
-_LARGEST = 10**12  # of any amount; more, which only a lie can be, would make the sums overflow one day
-_LATEST = 1 << 53  # of a time
 
 
 def begun(call: Call, route: Route, row: str) -> dict[str, Any]:
@@ -94,21 +90,3 @@ def lost(first: dict[str, Any]) -> dict[str, Any]:
         "id": first[BEGUN], "status": 0, "outcome": FAILED, "error": WORKER_LOST, "attempts": 1, "tried": "",
         "input": guessed, "source": ESTIMATED if guessed is not None else UNKNOWN, "bytes_out": 0,
     }  # fmt: skip
-
-
-def cleaned(name: str, value: Any, kind: type) -> Any:
-    """*value* as every database takes it in a column of texts (*kind* is str) or numbers (int); None
-    for what is neither. Clients name models and request ids, upstreams count: none of them can keep
-    a row out of the ledger."""
-    if kind is not str:
-        if not isinstance(value, int) or isinstance(value, bool):
-            return None
-        return value if abs(value) < (_LATEST if name == "at" else _LARGEST) else None
-    if isinstance(value, list):  # tried: written out here, off the workers' path
-        value = ",".join(str(Attempt(channel, key, "", 0, said, took)) for channel, key, said, took in value)
-    if not isinstance(value, str):
-        return None
-    text = value[: _LONGEST.get(name, _LONGEST_NAME)]
-    if text.isprintable():  # all but always; lone surrogates, which have no UTF-8, are not
-        return text
-    return "".join(c if c.isprintable() else "?" for c in text)

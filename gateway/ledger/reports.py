@@ -53,7 +53,7 @@ def consumption(store: Store, question: Question) -> list[dict[str, Any]]:
 
 
 def _answered(store: Store, statement: Select[Any], by: tuple[str, ...]) -> list[dict[str, Any]]:
-    with store.read() as connection:
+    with store.adding_up() as connection:
         found = connection.execute(statement).all()
     names = (*by, *SUMS)
     width = len(by)

@@ -23,7 +23,7 @@ from gateway.store.keys import Found
 
 log = logging.getLogger("gateway.store")
 
-LOOK = 0.4  # seconds between two looks at the changes: what was changed holds everywhere within a second
+_LOOK = 0.4  # seconds between two looks at the changes: what was changed holds everywhere within a second
 _UNKNOWN_FOR = 5.0  # seconds for which a digest that opens nothing is not asked for again
 
 
@@ -58,6 +58,16 @@ class Directory:
         self._generation = 0
         self._heard = float("-inf")
         self._away = ""
+        self._following: threading.Event | None = None
+
+    def follow(self, services: Any, plugin: str) -> None:
+        """Look at what was changed from now on, until ``leave``."""
+        self._following = services.every(_LOOK, self.look, plugin)
+
+    def leave(self) -> None:
+        """No further looks."""
+        if self._following is not None:
+            self._following.set()
 
     def admit(self, digest: str, address: Any) -> Principal | None:
         """Who calls with the secret of this SHA-256; None when nobody knows it. Raises Unauthorized,
@@ -87,7 +97,7 @@ class Directory:
         return None if stored is None else read_team(name, stored.document)
 
     def look(self) -> None:
-        """Follow the feed; to be called every LOOK seconds. A store that is away is logged once."""
+        """At what was changed. A store that is away is logged once."""
         try:
             self._hear()
         except StoreAway as error:

@@ -59,4 +59,3 @@ def plain(node: Node) -> Any:
     if isinstance(node.value, list):
         return [plain(child) for child in node.value]
     return node.value if isinstance(node.value, bool | int | float | None) else node.text
-

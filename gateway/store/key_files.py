@@ -10,6 +10,7 @@ from gateway.config.checker import Checker, option
 from gateway.config.document import Complaints, Node, read_document
 from gateway.config.forms import node_of
 from gateway.config.settings import KeySettings
+from gateway.issuer import is_token
 from gateway.store import clock
 from gateway.store.documents import KEY_MEMBERS, plain
 from gateway.store.keys import Wanted, digest_of, is_name, prefix_of
@@ -95,7 +96,7 @@ def _complaint(entry: KeyEntry) -> str:
     secret = entry.key.reveal() if entry.key else ""
     if secret and len(secret) < _SHORTEST:
         return f"a secret has at least {_SHORTEST} characters; a shorter one could be guessed"
-    if secret.startswith("eyJ") and secret.count(".") == 2:
+    if is_token(secret):
         return "this is a JSON Web Token, no key"
     return ""
 

@@ -108,20 +108,20 @@ class UsageTap:
     def _measured(self, complete: bool) -> Usage:
         if self._reader is not None and self._reader.found is not None:
             return self._reader.found  # who reads for itself knows what it leaves out
-        said, final = self._read()
+        pieces = [piece for piece in (self._first, *self._kept) if piece]
+        said = self._said(pieces)
+        over = complete or (said is not None and bool(self._place.final.search(pieces[-1])))
         if self._images:
             said = replace(said or Usage(source=UPSTREAM), images=self._images)
         if not self._counting:
             said = said or Usage()
-            return said if complete or final or said.says_nothing else replace(said, source=PARTIAL)
-        return self._filled(said) if complete or final else self._broken_off(said)
+            return said if over or said.says_nothing else replace(said, source=PARTIAL)
+        return self._filled(said) if over else self._broken_off(said)
 
-    def _read(self) -> tuple[Usage | None, bool]:
-        """(what the upstream said, whether that was its last word)"""
-        pieces = [piece for piece in (self._first, *self._kept) if piece]
+    def _said(self, pieces: list[bytes]) -> Usage | None:
+        """What the upstream said in *pieces*."""
         members = self._place.loose_members if self._cut else self._place.members
-        usage = self._place.read([member for piece in pieces for member in members(piece)])
-        return usage, usage is not None and bool(self._place.final.search(pieces[-1]))
+        return self._place.read([member for piece in pieces for member in members(piece)])
 
     def _broken_off(self, said: Usage | None) -> Usage:
         said = said or Usage()

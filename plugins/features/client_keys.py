@@ -6,8 +6,6 @@ import hmac
 
 from gateway import Forbidden, Principal, check_rights, hookimpl
 
-_LOOK = 0.4  # seconds between two looks at changes of the store's teams
-
 
 class Plugin:
     """Keys are found by their SHA-256, so that no comparison ever touches a key itself; what is
@@ -18,7 +16,6 @@ class Plugin:
         self._keys = {}
         self._of_stored_teams = {}  # name of a key -> (edition of the store's teams, its Principal)
         self._directory = None
-        self._stop = None
 
     @hookimpl
     def check_config(self, config):
@@ -42,12 +39,12 @@ class Plugin:
         if all(principal is not None for _, principal in self._keys.values()):
             return
         self._directory = services.store.directory({})
-        self._stop = services.every(_LOOK, self._directory.look, "client_keys")
+        self._directory.follow(services, "client_keys")
 
     @hookimpl
     def end(self):
-        if self._stop is not None:
-            self._stop.set()
+        if self._directory is not None:
+            self._directory.leave()
 
     @hookimpl
     def authenticate(self, request):

@@ -28,7 +28,6 @@ except ImportError:
 _ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
-_LOOK = 0.4  # seconds between two looks at changes of the store's teams
 _CACHED = 10_000  # tokens that a worker keeps in mind
 
 
@@ -79,7 +78,7 @@ class Plugin:
         self._teams = {}
         self._directory = None
         self._issuer = None
-        self._stops = []
+        self._refreshing = None
         self._keys = OrderedDict()  # (edition, id, algorithm) -> what PyJWT takes
         self._tokens = OrderedDict()  # digest of a token -> (its end, edition of what it was checked with, Principal)
         self._principals = OrderedDict()
@@ -105,22 +104,24 @@ class Plugin:
         opener = direct_opener(context, options.proxy)
         file = services.path(options.jwks) if options.jwks else None
         self._issuer = issuer.Issuer(options.issuer, opener, options.jwks_url, file)
-        self._stops.append(services.every(60, self._issuer.refresh, "jwt"))
+        self._refreshing = services.every(60, self._issuer.refresh, "jwt")
         if services.store is not None:
             self._directory = services.store.directory(self._teams)
-            self._stops.append(services.every(_LOOK, self._directory.look, "jwt"))
+            self._directory.follow(services, "jwt")
 
     @hookimpl
     def end(self):
-        for stop in self._stops:
-            stop.set()
+        if self._refreshing is not None:
+            self._refreshing.set()
+        if self._directory is not None:
+            self._directory.leave()
 
     @hookimpl
     def authenticate(self, request):
         if not request.credentials or self._issuer is None:
             return None
         token = request.credentials[0].reveal()
-        if token.count(".") != 2 or not token.startswith("eyJ"):
+        if not issuer.is_token(token):
             return None
         digest = hashlib.sha256(token.encode()).digest()
         known, edition = self._tokens.get(digest), self._edition()

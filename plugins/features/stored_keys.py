@@ -4,10 +4,7 @@ a `store:`."""
 import hashlib
 from dataclasses import dataclass
 
-from gateway import GatewayError, hookimpl, option
-
-# Seconds between two looks at what was changed. A change holds everywhere after twice that, at most.
-_LOOK = 0.4
+from gateway import GatewayError, hookimpl, issuer, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +25,6 @@ class Plugin:
         self._options = options
         self._teams = {}
         self._directory = None
-        self._stop = None
 
     @hookimpl
     def check_config(self, config):
@@ -39,19 +35,19 @@ class Plugin:
     def begin(self, services):
         options = self._options
         self._directory = services.store.directory(self._teams, size=options.cached, grace=options.grace)
-        self._stop = services.every(_LOOK, self._directory.look, "stored_keys")
+        self._directory.follow(services, "stored_keys")
 
     @hookimpl
     def end(self):
-        if self._stop is not None:
-            self._stop.set()
+        if self._directory is not None:
+            self._directory.leave()
 
     @hookimpl
     def authenticate(self, request):
         if not request.credentials:
             return None
         secret = request.credentials[0].reveal()
-        if secret.startswith("eyJ") and secret.count(".") == 2:  # a JSON Web Token: not ours to know
+        if issuer.is_token(secret):  # not ours to know
             return None
         if self._directory is None:
             raise NotYet("the gateway's database is not open yet", retry_after=1)
