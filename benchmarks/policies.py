@@ -8,7 +8,6 @@ import contextlib
 import json
 import random
 import socket
-import statistics
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ _RESIDENCY = "{residency: {rules: [{any: [here]}]}}"
 _SETS = {
     "none": "",
     "redact, residency, inject": f"redact, {_RESIDENCY}, {{inject: {{rules: [{{text: Be kind.}}]}}}}, ",
+    "audit": "{audit: {file: audit.jsonl}}, ",
     "redact, residency, audit": f"redact, {_RESIDENCY}, {{audit: {{file: audit.jsonl}}}}, ",
 }
 
@@ -117,17 +117,25 @@ def load_lines(rounds: int, seconds: int) -> list[str]:
         folder.chmod(0o755)  # nginx's workers run as another user
         figures = _measured(folder, rounds, seconds)
     lines = [
-        "", f"whole replies, 32 connections, {WORKERS} workers (medians of {rounds} rounds, and each round's)", "",
+        "",
+        f"whole replies, 32 connections, {WORKERS} workers (most replies, least CPU of {rounds} rounds; each round's)",
+        "",
         f"  {'':30} {'a second':>9}    {'CPU for one, ms':>15}",
     ]  # fmt: skip
+    bare, bare_cpu = _best(figures["none"])
     for title, found in figures.items():
-        speed, cpu = (statistics.median(each) for each in zip(*found, strict=True))
-        bare = [statistics.median(each) for each in zip(*figures["none"], strict=True)]
+        speed, cpu = _best(found)
         rounds_said = ", ".join(f"{each[0]:.0f}/{each[1]:.3f}" for each in found)
         lines.append(
-            f"  {title:30} {speed:9.0f} {_percent(speed, bare[0])} {cpu:9.3f} {_percent(cpu, bare[1])}   {rounds_said}"
+            f"  {title:30} {speed:9.0f} {_percent(speed, bare)} {cpu:9.3f} {_percent(cpu, bare_cpu)}   {rounds_said}"
         )
     return lines
+
+
+def _best(found: list[tuple[float, float]]) -> tuple[float, float]:
+    """Whatever else the machine does only makes it worse."""
+    speeds, cpus = zip(*found, strict=True)
+    return max(speeds), min(cpus)
 
 
 def _percent(value: float, bare: float) -> str:

@@ -6,7 +6,7 @@ only at strings and brackets, which is enough to find where a value begins and e
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway import json_text
@@ -15,9 +15,12 @@ from gateway.domain import REMOVED, Call
 from gateway.errors import BadRequest
 from gateway.json_pointer import tokens_of
 
+_QUOTE, _BACKSLASH = b'"\\'
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NAME = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_NEXT = re.compile(rb"[ \t\r\n]*(?:,[ \t\r\n]*)?")
+_TO_NEXT = re.compile(rb'[^"\[\]{}]*+')
 _ATOM = re.compile(rb"[^,\]}\s]+")
 
 
@@ -71,15 +74,13 @@ def _members(text: bytes, start: int) -> Iterator[Span]:
     while text[position : position + 1] not in (b"}", b"]", b""):
         begin, key = position, str(index)
         if is_object:
-            name = _STRING.match(text, position)
-            key = json.loads(name[0]) if b"\\" in name[0] else name[0][1:-1].decode()
-            position = _skip(text, _skip(text, name.end()) + 1)  # behind the colon
+            name = _NAME.match(text, position)
+            key = json.loads(b'"%b"' % name[1]) if b"\\" in name[1] else name[1].decode()
+            position = name.end()
         end = _value_end(text, position)
         yield key, begin, position, end
         index += 1
-        position = _skip(text, end)
-        if text[position : position + 1] == b",":
-            position = _skip(text, position + 1)
+        position = _NEXT.match(text, end).end()
 
 
 def _skip(text: bytes, position: int) -> int:
@@ -87,21 +88,28 @@ def _skip(text: bytes, position: int) -> int:
 
 
 def _value_end(text: bytes, position: int) -> int:
-    first = text[position : position + 1]
-    if first == b'"':
-        return _STRING.match(text, position).end()
-    if first not in (b"{", b"["):
+    first = text[position]
+    if first == _QUOTE:
+        return _string_end(text, position)
+    if first not in b"{[":
         return _ATOM.match(text, position).end()
     depth = 0
-    for token in _BRACKET.finditer(text, position):
-        character = token[0][:1]
-        if character in b"{[":
-            depth += 1
-        elif character in b"}]":
-            depth -= 1
-            if depth == 0:
-                return token.end()
-    return len(text)
+    while True:
+        found = text[position]
+        if found == _QUOTE:
+            position = _string_end(text, position)
+        else:
+            depth += 1 if found in b"{[" else -1
+            position += 1
+            if not depth:
+                return position
+        position = _TO_NEXT.match(text, position).end()
+
+
+def _string_end(text: bytes, position: int) -> int:
+    # A pattern looks at each byte, find does not: strings may be images.
+    end = text.index(b'"', position + 1)
+    return end + 1 if text[end - 1] != _BACKSLASH else _STRING.match(text, position).end()
 
 
 def _replace(text: bytes, start: int, spans: list[Span], value: Any) -> bytes:
@@ -127,6 +135,25 @@ def _insert(text: bytes, start: int, token: str, value: Any) -> bytes:
         return text[: start + 1] + member + text[start + 1 :]
     end = max(span[3] for span in _members(text, start))
     return text[:end] + b"," + member + text[end:]
+
+
+def span_of(text: bytes, path: Sequence[str | int]) -> tuple[int, int] | None:
+    """Where the value at *path* begins and ends; None if there is none. Of a key that comes twice the last
+    counts, as it does for parsers."""
+    start, end = _skip(text, 0), len(text)
+    for name in path:
+        if text[start : start + 1] != (b"[" if isinstance(name, int) else b"{"):
+            return None
+        found = None
+        for key, _, begin, value_end in _members(text, start):
+            if key == str(name):
+                found = begin, value_end
+                if isinstance(name, int):
+                    break
+        if found is None:
+            return None
+        start, end = found
+    return start, end
 
 
 def top_level(text: bytes, name: str) -> list[bytes]:

@@ -141,8 +141,9 @@ def load_plugin(source: Source, options: Options | None, complaints: Complaints)
         caller = getattr(manager.hook, name)
         implementations = caller.get_hookimpls()
         if implementations:
-            _refuse_unfit(implementations[0], name, source)
-            hooks[name] = caller
+            only = implementations[0]
+            _refuse_unfit(only, name, source)
+            hooks[name] = caller if only.wrapper or only.hookwrapper else _Only(only)
     version = source.version or str(getattr(module, "__version__", ""))
     return Plugin(Source(source.name, source.origin, version, source.load, source.provider), hooks)
 
@@ -195,6 +196,21 @@ def _refuse_unfit(implementation: Any, hook: str, source: Source) -> None:
 def _explained(error: pluggy.PluginValidationError) -> str:
     text = " ".join(str(error).split())
     return f"{text} (hooks are: {', '.join(HOOK_NAMES)})" if "unknown hook" in text else text
+
+
+class _Only:
+    """Calls a hook's only implementation as pluggy does, without the loop in which it would run others."""
+
+    def __init__(self, implementation: Any):
+        self._implementation = implementation
+
+    def __call__(self, **arguments: Any) -> list[Any]:
+        only = self._implementation
+        result = only.function(*[arguments[name] for name in only.argnames])
+        return [] if result is None else [result]
+
+    def get_hookimpls(self) -> list[Any]:
+        return [self._implementation]
 
 
 HookObserver = Callable[[str, str, float, bool, Any], None]

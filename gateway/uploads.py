@@ -2,15 +2,19 @@
 
 The vendor answers the start of an upload with the address that the bytes go to (``x-goog-upload-url``).
 That address alone says whose they are: Google's SDK sends no key along. So the client is given one of the
-gateway's own, which holds the vendor's, the channel and which of its keys, and who began the upload,
+gateway's own, which holds the vendor's, the channel and which of its keys, and what the client came in with,
 sealed with that key: every worker and machine with the same configuration can open it, and nobody else
-can make one. Pure: the time is given. Source: ai.google.dev/api/files, media.upload.
+can make one. Whoever sends it comes in as if with the client's own key: one that was revoked or has expired
+opens nothing any more, and its limits hold. Source: ai.google.dev/api/files,
+media.upload.
 """
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -28,19 +32,21 @@ _HOST = re.compile(r"[\w.-]+(?::\d+)?|\[[0-9a-fA-F:.]+\](?::\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What a call goes on with that sends bytes: *position* is that of the channel's key."""
+    """What a call goes on with that sends bytes: *position* is that of the channel's key, *who* the name of the
+    client's and *credentials* what it began with."""
 
     url: str
     channel: Channel
     position: int
-    principal: Principal
+    who: str
+    credentials: tuple[Secret, ...]
 
     def route(self) -> Route:
         return Route([Candidate(self.channel, "", "its upload began here", "gemini")])
 
     def check(self, principal: Principal) -> None:
         """Raises Forbidden for somebody else than the one who began it."""
-        if principal.name != self.principal.name:
+        if principal.name != self.who:
             raise Forbidden("this upload was begun with another key", code="upload_of_another")
 
 
@@ -70,9 +76,10 @@ def _own_address(url: str, call: Call, channel: Channel, now: float) -> str:
     if not channel.keys or _origin(url) != _origin(channel.base_url):
         raise ChannelFailed("the channel wants the file at an address that is not its own", code="upload_elsewhere")
     position = call.attempts[-1].key
-    key, principal = channel.keys[position], call.principal
-    who = [principal.name, principal.team, principal.owner, list(principal.tags)]
-    sealed = json_text.write([_without_key(url, channel.keys), channel.name, position, who, int(now) + _LASTS])
+    key, nonce = channel.keys[position], secrets.token_bytes(16)
+    given = json_text.write([each.reveal() for each in call.credentials])
+    said = [_without_key(url, channel.keys), channel.name, position, call.principal.name, int(now) + _LASTS]
+    sealed = json_text.write([*said, _packed(nonce), _packed(_veiled(key, nonce, given))])
     token = f"{_packed(sealed)}.{_packed(_mac(key, sealed))}"
     host, proto = call.headers.get("host", ""), call.headers.get("x-forwarded-proto", "")
     place = f"{'https' if proto == 'https' else 'http'}://{host}" if _HOST.fullmatch(host) else ""
@@ -86,23 +93,39 @@ def upload_of(path: str, query: str, channels: Iterable[Channel], now: float) ->
     if token is None:
         return None
     try:
-        sealed, mac = (base64.b64decode(part + "==", altchars=b"-_") for part in token.split("."))
-        url, name, position, (who, team, owner, tags), until = json_text.parse(sealed)
+        sealed, mac = map(_unpacked, token.split("."))
+        url, name, position, who, until, nonce, given = json_text.parse(sealed)
         channel = next(each for each in channels if each.name == name and each.settings.enabled)
-        good = hmac.compare_digest(mac, _mac(channel.keys[position], sealed)) and now < until
+        key = channel.keys[position]
+        good = hmac.compare_digest(mac, _mac(key, sealed)) and now < until
     except (binascii.Error, ValueError, TypeError, IndexError, StopIteration):
         good = False
     if not good:
         raise NotFound("there is no such upload; it may have been begun too long ago", code="upload_unknown")
-    return Upload(url, channel, position, Principal(who, tags=tuple(tags), team=team, owner=owner))
+    found = json_text.parse(_veiled(key, _unpacked(nonce), _unpacked(given)))
+    return Upload(url, channel, position, who, tuple(map(Secret, found)))
 
 
 def _mac(key: Secret, sealed: bytes) -> bytes:
-    return hmac.digest(hmac.digest(key.reveal().encode(), b"gateway upload", "sha256"), sealed, "sha256")
+    return hmac.digest(_derived(key, b"gateway upload"), sealed, "sha256")
+
+
+def _veiled(key: Secret, nonce: bytes, data: bytes) -> bytes:
+    """*data*, to be read with the channel's key only, and back: no nonce is used twice, and ``_mac`` covers it."""
+    pad = hashlib.shake_256(_derived(key, b"gateway upload's client") + nonce).digest(len(data))
+    return bytes(a ^ b for a, b in zip(data, pad, strict=True))
+
+
+def _derived(key: Secret, purpose: bytes) -> bytes:
+    return hmac.digest(key.reveal().encode(), purpose, "sha256")
 
 
 def _packed(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _unpacked(text: str) -> bytes:
+    return base64.b64decode(text + "==", altchars=b"-_")
 
 
 def _origin(url: str) -> tuple[str, str]:

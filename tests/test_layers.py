@@ -34,9 +34,9 @@ ROAD = """
     transport pages services provider_rules
     routing health room timing prices
     plugin_manager endpoints uploads
-    hookspecs departures json_edit
+    hookspecs departures
     dialects ledger policies
-    store
+    store json_edit
     domain templates rights price_file
     reading_wishes
     headers bodies config wishes aws concealing
@@ -141,6 +141,40 @@ def test_shipped_plugins_import_only_what_the_gateway_offers_to_all(path):
         if module == "gateway":
             offered = ast.literal_eval(_assigned(PACKAGE / "__init__.py", "__all__"))
             assert set(names) <= set(offered)
+
+
+# What opens connections. A plugin has `tools.http` (providers) and `direct_opener` for that, which go only where the
+# configuration says; ssl and urllib.parse open nothing.
+NETWORK = {
+    "socket", "http.client", "urllib.request", "requests", "urllib3", "socketserver", "asyncio", "ftplib", "smtplib",
+}  # fmt: skip
+# Who may use it, and what for.
+CONNECTS = {
+    "transport": "the one way to channels and to media that clients name",
+    "direct": "what else the configuration names: every other request is opened by it",
+    "issuer": "a Request for direct's opener",
+    "policies.outbox": "a Request for direct's opener",
+    "departures": "looks at the client's own socket",
+    "arrival.laggards": "limits the client's own socket",
+    "ledger.bookkeeper": "the name of this machine",
+    "outgoing": "the names of hosts, for the list of who is called",
+    "doctor": "asks this very gateway",
+    "live_check": "whether a channel's host can be reached at all",
+    "testing": "the client and the upstream of tests",
+    "plugins/otel": "OpenTelemetry's exporter wants a session; it is given one without proxies and redirects",
+}
+
+
+def _connecting(path):
+    imported = {f"{module}.{name}" for module, names in imports_of(path) for name in (*names, "")}
+    return any(each.startswith(f"{library}.") for each in imported for library in NETWORK)
+
+
+def test_whoever_opens_connections_is_known():
+    found = {name for name, path in MODULES.items() if _connecting(path)}
+    found = {name if name in CONNECTS else name.partition(".")[0] for name in found}
+    assert found | {f"plugins/{path.stem}" for path in SHIPPED if _connecting(path)} == set(CONNECTS)
+    assert not [path for path in SHIPPED if "import_module(" in path.read_text() or "__import__" in path.read_text()]
 
 
 def _assigned(path, name):

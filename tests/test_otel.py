@@ -1,9 +1,13 @@
 """What the otel plugin refuses to be told."""
 
+import subprocess
+import sys
+
 import pytest
 
 from gateway.app import create_app
 from gateway.errors import ConfigError
+from tests.web_server import WebServer
 
 YAML = """
 plugins: [{{otel: {{{}}}}}]
@@ -36,3 +40,42 @@ def test_nothing_is_traced_or_sent_before_it_begins(client_of, sent):
     client = client_of(YAML.format(""))
     body = {"model": "echo", "messages": [{"role": "user", "content": "x"}]}
     assert sent(client, "/v1/chat/completions", body).status_code == 200
+
+
+class Collector(WebServer):
+    """Notes what it is sent."""
+
+    def __init__(self):
+        self.sent = []
+        super().__init__()
+
+    def answer(self, request):
+        self.sent.append(request.rfile.read(int(request.headers["content-length"])))
+        return 200, {}, b""
+
+
+LAST_CALL = """
+import sys
+from pathlib import Path
+from gateway.testing.client import Client
+
+config = Path(sys.argv[1])
+client = Client(config)
+answer = client.ask("chat", "hello", "echo", stream=True)
+config.write_text("channels: [{name: echo, provider: echo}]")
+assert client._app.extensions["gateway"].reload()
+assert answer.body
+print(answer.headers["x-request-id"])
+"""
+
+
+def test_a_process_that_ends_with_the_last_call_of_an_old_configuration_tells_of_it_first(write_config):
+    collector = Collector()
+    try:
+        config = write_config(YAML.format(f"endpoint: '{collector.url}', every: 60"))
+        command = [sys.executable, "-c", LAST_CALL, str(config)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended.stderr
+        assert [ended.stdout.strip().encode() in data for data in collector.sent] == [True]
+    finally:
+        collector.stop()

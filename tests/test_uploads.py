@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway.app import create_app
+from gateway.config.kinds import Secret
 from gateway.errors import NotFound
 from gateway.uploads import upload_of
 
@@ -68,11 +69,12 @@ def test_the_address_is_that_of_the_client(client_of, network):
     assert url["x-goog-upload-url"].startswith(f"https://gw.corp:8443{PATH}?")
 
 
-def test_no_key_of_the_channels_is_told(client_of, network):
+def test_no_key_is_told(client_of, network):
     url = begin(client_of(YAML), network, url=address(more="&key=up-1")).headers["x-goog-upload-url"]
     sealed = base64.urlsafe_b64decode(url.partition("gateway_upload=")[2].partition(".")[0] + "==")
     assert b"upload_id" in sealed
     assert b"up-1" not in sealed
+    assert b"key-a" not in sealed
 
 
 @pytest.mark.parametrize("url", ["http://one.test/upload", "https://elsewhere.test/upload", "/upload", "x"])
@@ -93,6 +95,26 @@ def test_who_began_it_goes_on_with_it(client_of, network):
     assert (other.status_code, reason(other)) == (403, "UPLOAD_OF_ANOTHER")
     assert upload(client, url, **{"x-goog-api-key": "key-x"}).status_code == 401
     assert upload(client, PATH).status_code == 401
+
+
+@pytest.mark.parametrize("now, status, why", [
+    ("{name: alice, key: key-new}", 401, "INVALID_API_KEY"),
+    ("{name: alice, key: key-a, expires: 2020-01-01}", 401, "EXPIRED_API_KEY"),
+    ("{name: alice, key: key-a, allow_ips: [10.0.0.0/8]}", 403, "ADDRESS_NOT_ALLOWED"),
+    ("{name: somebody, key: key-a}", 403, "UPLOAD_OF_ANOTHER"),
+    ("{name: alice, key: key-a, tags: []}", 200, ""),
+])  # fmt: skip
+def test_an_upload_goes_on_as_long_as_its_key_is_good(now, status, why, client_of, network):
+    url = begin(client_of(YAML), network).headers["x-goog-upload-url"]
+    answer = upload(client_of(YAML.replace("{name: alice, key: key-a, tags: [eu]}", now)), url)
+    assert (answer.status_code, reason(answer) if why else "") == (status, why)
+
+
+def test_each_piece_of_an_upload_is_a_request_of_its_keys(serving_client_of, network):
+    client = serving_client_of(YAML.replace("tags: [eu]}, {name: bob", "limits: {rpm: 3}}, {name: bob"))
+    url = begin(client, network).headers["x-goog-upload-url"]
+    assert [upload(client, url).status_code for _ in range(3)] == [200, 200, 429]
+    assert begin(client, network).status_code == 429
 
 
 def damaged(url):
@@ -127,7 +149,8 @@ def test_another_key_of_the_channel_ends_its_uploads_and_so_does_time(write_conf
 
     app = create_app(write_config(YAML))
     query = urlsplit(begin(app.test_client(), network).headers["x-goog-upload-url"]).query
-    assert opened(YAML).principal.tags == ("eu",)
+    assert opened(YAML).who == "alice"
+    assert opened(YAML).credentials == (Secret("key-a"),)
     for yaml, after in ((YAML.replace("up-1", "x").replace("up-2", "y"), 0), (YAML, 7 * 3600),
                         (YAML.replace("name: one,", "name: one, enabled: false,"), 0)):  # fmt: skip
         with pytest.raises(NotFound, match="there is no such upload"):

@@ -1,4 +1,4 @@
-"""A call's JSON body as text, and another text in its place."""
+"""A call's JSON body, and another in its place."""
 
 from gateway.bodies import JsonBody
 from gateway.domain import Call
@@ -7,14 +7,14 @@ from gateway.domain import Call
 _NO_TEXT = frozenset({"files", "batches"})
 
 
-def text_of(call: Call) -> str | None:
+def json_of(call: Call) -> bytes | None:
     """What the client wrote; None if it sent no JSON."""
-    return call.body.data.decode() if isinstance(call.body, JsonBody) else None
+    return call.body.data if isinstance(call.body, JsonBody) else None
 
 
-def put_text(call: Call, text: str) -> None:
-    """Let *text* be what every channel gets. It has to be JSON."""
-    call.body = JsonBody(text.encode(), call.body.content_type)
+def put_json(call: Call, data: bytes) -> None:
+    """Let *data* be what every channel gets. It has to be JSON."""
+    call.body = JsonBody(data, call.body.content_type)
     call.prompt = None  # it was read from what the body was
 
 

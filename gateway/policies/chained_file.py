@@ -1,35 +1,35 @@
 """A file of JSON lines of which each holds the hash of the one before: nothing can be changed, taken
-out or put in between without its being seen.
+out or put in between without its being seen (``chain_check`` looks).
 
 All workers write into one chain, in turns (a lock beside the file). Each line ends with ``"prev"``, the
 hash of the line before, and ``"hash"``: SHA-256 of the line's own bytes up to there, closed with a brace;
 HMAC-SHA-256 where a key is given, so that whoever may write the file cannot chain it anew. A new file (by size, by
 day, or because somebody took the old one away) begins with a line that carries the chain on. What is cut off at the
 very end cannot be seen by the file alone: keep the last hash elsewhere now and then.
+
+A turn costs more than a line. So a line that nothing depends on (``put``) waits for the next that has to be
+written at once (``append``), or for ``flush``.
 """
 
-import contextlib
 import fcntl
 import hashlib
-import hmac
 import math
 import os
-import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from gateway import json_text
+from gateway.policies.chain_links import GENESIS, TAIL, hash_at_end, hash_of, last_hash, set_aside
 
-GENESIS = "0" * 64
-_HASH_AT_END = re.compile(rb',"hash":"([0-9a-f]{64})"\}\n?\Z')
 _PATIENCE = 5.0  # seconds for the other workers' lines
 _PAUSE = 0.0002
-_TAIL = 80  # bytes: enough for a line's hash and its end
+_MANY = 256 * 1024  # bytes that wait for no other line
+_MOST = 16 * 1024 * 1024  # bytes that wait for a file which cannot be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,9 @@ class Rotation:
         return (begun // seconds + 1) * seconds if seconds else math.inf
 
 
-class ChainBroken(Exception):
-    """The file is not what was written: where, and what is wrong."""
-
-
 class ChainedFile:
-    """``append`` entries. *key* makes the hashes HMACs; *clock* gives seconds since 1970."""
+    """*key* makes the hashes HMACs; *clock* gives seconds since 1970. An entry's line has the time at which it
+    was given as its ``at``."""
 
     def __init__(self, path: Path, rotation: Rotation, key: bytes = b"", clock: Callable[[], float] = time.time):
         self.path = path
@@ -65,44 +62,77 @@ class ChainedFile:
         self._file = -1
         self._inode = 0
         self._size = 0
-        self._second, self._date = -1, ""
         self._until = math.inf
         self._last = ""  # the hash of the last line; empty: not known yet
+        self._second = 0, ""
+        self._waiting: list[bytes] = []
+        self._held = 0  # bytes that wait
+        self._lost = 0
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Write *entry* down, with the time as its ``at``. Raises OSError: nothing was written."""
-        with self._one, self._turn():
-            now = self._clock()
-            self._ready(now)
-            self._write(entry, now)
+        """Write *entry* down, behind what waits. Raises OSError: it was not written, and what waits still does."""
+        now = self._clock()
+        self._carry(now, [self._said(entry, now)])
+
+    def put(self, entry: dict[str, Any]) -> None:
+        """Have *entry* written with the next that is appended, or by ``flush``. With more waiting than a file that
+        can be written ever lets, it is lost, and a line will say so. Raises OSError: it waits on."""
+        now = self._clock()
+        said = self._said(entry, now)
+        with self._one:
+            if self._held + len(said) > _MOST:
+                self._lost += 1
+                return
+            self._waiting.append(said)
+            self._held += len(said)
+        if self._held > _MANY:
+            self._carry(now)
+
+    def flush(self) -> None:
+        """Write what waits. Raises OSError: it waits on."""
+        if self._waiting:
+            self._carry(self._clock())
 
     def close(self) -> None:
-        with self._one:
-            self._let_go()
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
+        """Writes what waits, if that can be."""
+        try:
+            self.flush()
+        finally:
+            with self._one:
+                self._let_go()
+                if self._lock >= 0:
+                    os.close(self._lock)
+                    self._lock = -1
 
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """No other worker writes meanwhile. Waited for without stopping this worker's other calls; the kernel
+    def _carry(self, now: float, more: Sequence[bytes] = ()) -> None:
+        """What waits and then *more*, into the file that *now* belongs to."""
+        with self._one:
+            self._take_turn()
+            try:
+                self._ready(now)
+                lost = [self._said({"event": "lost", "lines": self._lost}, now)] if self._lost else []
+                self._write([*self._waiting, *lost, *more])
+                self._waiting, self._held, self._lost = [], 0, 0
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _take_turn(self) -> None:
+        """No other worker writes from now on. Waited for without stopping this worker's other calls; the kernel
         takes the turn from one that dies. Its file stays for ever, so that all wait at the same one."""
         if self._lock < 0:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        end = time.monotonic() + _PATIENCE
+        end = 0.0
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                return
             except BlockingIOError:
-                if time.monotonic() > end:
+                now = time.monotonic()
+                end = end or now + _PATIENCE
+                if now > end:
                     raise TimeoutError(f"another process holds {self.path}.lock") from None
                 time.sleep(_PAUSE)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _ready(self, now: float) -> None:
         """The file is open, its last hash known, and it is the one that *now* belongs to."""
@@ -130,21 +160,21 @@ class ChainedFile:
             return
         if not self._last:  # whoever set the last one aside may have died over it
             older = set_aside(self.path)[-1:]
-            self._last = _last_hash(older[0]) if older else GENESIS
+            self._last = last_hash(older[0]) if older else GENESIS
             after = older[0].name if older else ""
         self._size = 0
         self._until = self._rotation.until(now)
-        self._write({"event": "begun", "after": after}, now)
+        self._write([self._said({"event": "begun", "after": after}, now)])
 
     def _catch_up(self, size: int) -> None:
         """What other workers have written since: the file has *size* bytes."""
         if size == self._size and self._last:
             return
-        tail = os.pread(self._file, _TAIL, max(0, size - _TAIL))
-        found = _HASH_AT_END.search(tail)
+        tail = os.pread(self._file, TAIL, max(0, size - TAIL))
+        found = hash_at_end(tail)
         self._size = size
         if found and tail.endswith(b"\n"):
-            self._last = found[1].decode()
+            self._last = found
         else:
             self._mend(size)
 
@@ -152,14 +182,14 @@ class ChainedFile:
         """A worker died while it wrote: its half line is taken out, and a line says so."""
         whole = os.pread(self._file, size, 0)
         end = whole.rfind(b"\n") + 1
-        found = _HASH_AT_END.search(whole[:end])
+        found = hash_at_end(whole[:end])
         if end and not found:
             raise OSError(f"{self.path} is no chained file")
         torn = whole[end:]
         os.ftruncate(self._file, end)
-        self._size, self._last = end, found[1].decode() if found else GENESIS
+        self._size, self._last = end, found or GENESIS
         lost = {"event": "mended", "bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-        self._write(lost, self._clock())
+        self._write([self._said(lost, self._clock())])
 
     def _set_aside(self, now: float) -> None:
         name = f"{self.path.name}.{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now * 10**9) % 10**9:09}"
@@ -170,38 +200,33 @@ class ChainedFile:
             for old in set_aside(self.path)[: -self._rotation.keep]:
                 old.unlink(missing_ok=True)
 
-    def _write(self, entry: dict[str, Any], now: float) -> None:
-        second = int(now)
-        if second != self._second:
-            self._second, self._date = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        at = f"{self._date}.{int(now * 1000) % 1000:03}+00:00"
-        said = json_text.write({"at": at, **entry, "prev": self._last})
-        line_hash = _hash(said, self._key)
-        line = b'%b,"hash":"%b"}\n' % (said[:-1], line_hash.encode())
+    def _write(self, entries: Sequence[bytes]) -> None:
+        lines, last = [], self._last
+        for said in entries:
+            said = b'%b,"prev":"%b"}' % (said[:-1], last.encode())
+            last = hash_of(said, self._key)
+            lines.append(b'%b,"hash":"%b"}\n' % (said[:-1], last.encode()))
+        text = b"".join(lines)
         try:
-            written = os.write(self._file, line)
-            while written < len(line):
-                written += os.write(self._file, line[written:])
+            written = os.write(self._file, text)
+            while written < len(text):
+                written += os.write(self._file, text[written:])
         except OSError:
             os.ftruncate(self._file, self._size)  # a full disk must not leave half a line
             raise
-        self._size += len(line)
-        self._last = line_hash
+        self._size += len(text)
+        self._last = last
+
+    def _said(self, entry: dict[str, Any], now: float) -> bytes:
+        second, date = self._second
+        if second != int(now):
+            second, date = self._second = int(now), time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        return json_text.write({"at": f"{date}.{int((now - second) * 1000):03}+00:00", **entry})
 
     def _let_go(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file, self._inode = -1, 0
-
-
-def set_aside(path: Path) -> list[Path]:
-    """The files that were set aside of the chain at *path*, oldest first."""
-    name = re.compile(re.escape(path.name) + r"\.\d{8}T\d{6}\.\d{9}")
-    return sorted(each for each in path.parent.iterdir() if name.fullmatch(each.name))
-
-
-def _hash(said: bytes, key: bytes) -> str:
-    return hmac.new(key, said, "sha256").hexdigest() if key else hashlib.sha256(said).hexdigest()
 
 
 def _first_time(start: bytes, now: float) -> float:
@@ -210,76 +235,3 @@ def _first_time(start: bytes, now: float) -> float:
         return datetime.fromisoformat(json_text.parse(start.partition(b"\n")[0])["at"]).timestamp()
     except (json_text.NotJson, KeyError, TypeError, ValueError):
         return now
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What an unbroken chain holds: *first* is the hash before its first line, *last* that of its last."""
-
-    lines: int
-    first: str
-    last: str
-
-
-def verify_files(paths: Iterable[Path], key: bytes = b"", passes: str = "") -> Verified:
-    """Check the chain through *paths*, in any order. *passes* is a hash that it has to hold.
-
-    Raises ChainBroken, which names file and line, and OSError.
-    """
-    lines, first, last, passed = 0, "", "", not passes
-    for path in _in_order(list(paths)):
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                said, own = _read_line(line, f"{path}:{number}", key)
-                prev = said.get("prev")
-                if last and prev != last:
-                    raise ChainBroken(f"{path}:{number}: it does not follow the line before it")
-                first, last = first or str(prev), own
-                passed = passed or own == passes
-                lines += 1
-    if not passed:
-        raise ChainBroken(f"no line has the hash {passes}")
-    return Verified(lines, first, last)
-
-
-def _read_line(line: bytes, where: str, key: bytes) -> tuple[dict, str]:
-    found = _HASH_AT_END.search(line)
-    if not found or not line.endswith(b"\n"):
-        raise ChainBroken(f"{where}: no whole line")
-    said, own = line[: found.start()] + b"}", found[1].decode()
-    if not hmac.compare_digest(_hash(said, key), own):
-        hint = "it was changed, or the key is another one" if key else "it was changed, or it was hashed with a key"
-        raise ChainBroken(f"{where}: {hint}")
-    try:
-        document = json_text.parse(said)
-    except json_text.NotJson as error:
-        raise ChainBroken(f"{where}: {error}") from None
-    return document, own
-
-
-def _in_order(paths: list[Path]) -> list[Path]:
-    """As their chain goes: each file begins with the hash that another ends with. Those that nobody leads
-    to keep the order in which they were given."""
-    begins = {path: _prev_of_first(path) for path in paths}
-    ends = {_last_hash(path): path for path in paths}
-    follower = {ends[prev]: path for path, prev in begins.items() if ends.get(prev, path) != path}
-    ordered: list[Path] = []
-    for path in [*(p for p in paths if p not in follower.values()), *paths]:
-        while path is not None and path not in ordered:
-            ordered.append(path)
-            path = follower.get(path)
-    return ordered
-
-
-def _prev_of_first(path: Path) -> str:
-    with path.open("rb") as file:
-        found = re.search(rb',"prev":"([0-9a-f]{64})","hash":"[0-9a-f]{64}"\}\n?\Z', file.readline())
-    return found[1].decode() if found else ""
-
-
-def _last_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - _TAIL))
-        found = _HASH_AT_END.search(file.read())
-    return found[1].decode() if found else str(path)

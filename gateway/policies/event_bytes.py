@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from gateway.policies.json_spans import span_of
+from gateway.json_edit import span_of
 from gateway.policies.lanes import Piece
 
 _DATA = re.compile(rb"(?:(?<=[\r\n])|\A)data:[ ]?([^\r\n]*)")
@@ -35,17 +35,17 @@ class Alike:
         self._before = self._after = b""
         self._unlike = 0
 
-    def note(self, block: bytes, line: tuple[int, int], text: str, piece: Piece) -> None:
-        """The data of *block*, at *line*, is *text*, and all that can change in it is *piece*."""
+    def note(self, block: bytes, line: tuple[int, int], piece: Piece) -> None:
+        """The data of *block* stands at *line*, and all that can change in it is *piece*."""
         self._unlike += 1
         if self._unlike > _UNLIKE:
             self.piece = None
             return
-        span = span_of(text, piece.path)
+        span = span_of(block[line[0] : line[1]], piece.path)
         if span is None:
             return
-        before, after = text[: span[0]].encode(), text[span[1] :].encode()
-        self._before, self._after = block[: line[0]] + before, after + block[line[1] :]
+        start, end = line[0] + span[0] + 1, line[0] + span[1] - 1  # inside its quotes
+        self._before, self._after = block[:start], block[end:]
         self.piece = piece
 
     def inside(self, block: bytes) -> str | None:

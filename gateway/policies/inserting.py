@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import json_text
-from gateway.policies.json_spans import Splice, escaped, span_of, spliced
+from gateway.json_edit import span_of
 
 _BREAK = "\n\n"
 _ROLES = ("system", "developer")
@@ -22,14 +22,14 @@ class Added:
     before: bool
 
 
-def with_system_text(text: str, dialect: str, added: Added) -> str:
-    """The generate request *text* (a JSON text in *dialect*) with the system prompt *added* to it. What
-    cannot be read as a request of that dialect is left as it is: the channel will say why."""
+def with_system_text(text: bytes, dialect: str, added: Added) -> bytes:
+    """The generate request *text* (JSON in *dialect*) with the system prompt *added* to it. What cannot be
+    read as a request of that dialect is left as it is: the channel will say why."""
     document = json_text.parse(text)
     return _IN[dialect](text, document, added) if isinstance(document, dict) else text
 
 
-def _in_chat(text: str, document: dict, added: Added) -> str:
+def _in_chat(text: bytes, document: dict, added: Added) -> bytes:
     messages = document.get("messages")
     if not isinstance(messages, list):
         return text
@@ -44,15 +44,15 @@ def _in_chat(text: str, document: dict, added: Added) -> str:
     return _with_words(text, path, messages[place].get("content"), added, {"type": "text"})
 
 
-def _in_responses(text: str, document: dict, added: Added) -> str:
+def _in_responses(text: bytes, document: dict, added: Added) -> bytes:
     return _with_words(text, ("instructions",), document.get("instructions"), added, {"type": "input_text"})
 
 
-def _in_messages(text: str, document: dict, added: Added) -> str:
+def _in_messages(text: bytes, document: dict, added: Added) -> bytes:
     return _with_words(text, ("system",), document.get("system"), added, {"type": "text"})
 
 
-def _in_gemini(text: str, document: dict, added: Added) -> str:
+def _in_gemini(text: bytes, document: dict, added: Added) -> bytes:
     name = "system_instruction" if "system_instruction" in document else "systemInstruction"
     content = document.get(name)
     parts = content.get("parts") if isinstance(content, dict) else None
@@ -72,37 +72,37 @@ def _role(message: Any) -> Any:
     return message.get("role") if isinstance(message, dict) else None
 
 
-def _with_words(text: str, path: tuple, value: Any, added: Added, part: dict) -> str:
+def _with_words(text: bytes, path: tuple, value: Any, added: Added, part: dict) -> bytes:
     """*added* to the text that *path* leads to: a string, a list of parts, or nothing yet."""
     if isinstance(value, list):
         return _with_entry(text, path, part | {"text": added.text}, added.before)
     if isinstance(value, str):
-        start, end, _ = span_of(text, path)
-        words = f"{added.text}{_BREAK}" if added.before else f"{_BREAK}{added.text}"
-        if not value:
-            words = added.text
-        at = start if added.before else end
-        return spliced(text, [Splice(at, at, escaped(words))])
+        words = added.text
+        if value:
+            words = f"{words}{_BREAK}" if added.before else f"{_BREAK}{words}"
+        start, end = span_of(text, path)
+        at = start + 1 if added.before else end - 1  # inside its quotes
+        return text[:at] + json_text.write(words)[1:-1] + text[at:]
     return _with_member(text, path[0], added.text) if len(path) == 1 and value is None else text
 
 
-def _with_member(text: str, name: str, value: Any) -> str:
+def _with_member(text: bytes, name: str, value: Any) -> bytes:
     """A document with the member *name*, in place of one that is null or empty."""
-    written = json_text.write(value).decode()
+    written = json_text.write(value)
     span = span_of(text, (name,))
     if span is not None:
-        return spliced(text, [Splice(span[0], span[1], written)])
-    open_at = text.index("{") + 1
-    comma = "" if text[open_at:].lstrip().startswith("}") else ","
-    return spliced(text, [Splice(open_at, open_at, f'"{name}":{written}{comma}')])
+        return text[: span[0]] + written + text[span[1] :]
+    at = text.index(b"{") + 1
+    comma = b"" if text[at:].lstrip().startswith(b"}") else b","
+    return b'%b"%b":%b%b%b' % (text[:at], name.encode(), written, comma, text[at:])
 
 
-def _with_entry(text: str, path: tuple, entry: Any, first: bool) -> str:
+def _with_entry(text: bytes, path: tuple, entry: Any, first: bool) -> bytes:
     """The list at *path* with one more entry, first or last."""
-    written = json_text.write(entry).decode()
-    start, end, _ = span_of(text, path)
-    inside = text[start + 1 : end - 1]
-    if not inside.strip():
-        return spliced(text, [Splice(start + 1, start + 1, written)])
-    at = start + 1 if first else start + 1 + len(inside.rstrip())
-    return spliced(text, [Splice(at, at, f"{written}," if first else f",{written}")])
+    written = json_text.write(entry)
+    start, end = span_of(text, path)
+    inside = text[start + 1 : end - 1].rstrip()
+    at = start + 1 if first else start + 1 + len(inside)
+    if inside.strip():
+        written = written + b"," if first else b"," + written
+    return text[:at] + written + text[at:]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway import json_text
 
-KEY, STRING, ATOM, CONTAINER = "key", "string", "atom", "container"
+KEY, STRING, ATOM = "key", "string", "atom"
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]|[^\s{}\[\]:,"]+', re.DOTALL)
 # What one character of the decoded string was written as; a pair of surrogates is one character.
@@ -27,13 +27,12 @@ Path = list[str | int]
 Token = tuple[Path, int, int, str]
 
 
-def tokens(text: str, containers: bool = False) -> Iterator[Token]:
-    """(path, start, end, kind) of each key, string and atom (number, true, false, null) in *text*, and of each
-    of its *containers* (objects and lists) as it ends. Strings and keys are given without their quotes. The path is
-    one list that changes from token to token; a key's own path ends with the key before it."""
+def tokens(text: str) -> Iterator[Token]:
+    """(path, start, end, kind) of each key, string and atom (number, true, false, null) in *text*. Strings and keys
+    are given without their quotes. The path is one list that changes from token to token; a key's own path ends with
+    the key before it."""
     path: Path = []
     objects: list[bool] = []
-    begun: list[int] = []
     key_next = False
     for match in _TOKEN.finditer(text):
         start, end = match.span()
@@ -52,19 +51,14 @@ def tokens(text: str, containers: bool = False) -> Iterator[Token]:
         elif first == "{":
             path.append("")
             objects.append(True)
-            begun.append(start)
             key_next = True
         elif first == "[":
             path.append(0)
             objects.append(False)
-            begun.append(start)
         elif first in "}]":
             path.pop()
             objects.pop()
             key_next = False
-            start = begun.pop()
-            if containers:
-                yield path, start, end, CONTAINER
         else:
             yield path, start, end, ATOM
 
@@ -128,16 +122,6 @@ def is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def span_of(text: str, wanted: tuple) -> tuple[int, int, str] | None:
-    """(start, end, kind) of the value at the path *wanted*, strings without their quotes; None if there is
-    none. Of a key that comes twice the last counts, as it does for parsers."""
-    found = None
-    for path, start, end, kind in tokens(text, containers=True):
-        if kind is not KEY and len(path) == len(wanted) and tuple(path) == wanted:
-            found = start, end, kind
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,7 @@ class ReplyRewriter:
         exchanged = _exchanged(text, pieces, changes)
         changed = self._document(exchanged, changes)
         if len(pieces) == len(lines) == 1 and not ended and changed == exchanged:
-            self._alike.note(block, lines[0], text, pieces[0])
+            self._alike.note(block, lines[0], pieces[0])
         before = b"".join(self._endings(ended)) if ended else b""
         return before + (block if changed == text else with_data(block, lines, changed.encode()))
 

@@ -1,11 +1,17 @@
-"""Whom a rule of a policy is for."""
+"""What the options of policies have in common: whom a rule is for, and whether it is carried out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from gateway.config.checker import option
 from gateway.domain import Call
+
+
+def mode_option(text: str) -> Any:
+    """The option ``mode`` of policies that can stand by: *text* says what ``observe`` leaves."""
+    return option(text, "enforce", choices=("enforce", "observe"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +31,11 @@ class Rule:
             (not self.keys or _any(principal.name, self.keys))
             and (not self.teams or _any(principal.team, self.teams))
             and (not self.models or any(_any(model, self.models) for model in (call.model, *call.wishes.models)))
-            and all(fnmatchcase(call.headers.get(name.lower(), ""), value) for name, value in self.headers.items())
+            and (not self.headers or self._has_headers(call))
         )
+
+    def _has_headers(self, call: Call) -> bool:
+        return all(fnmatchcase(call.headers.get(name.lower(), ""), value) for name, value in self.headers.items())
 
 
 def _any(name: str, globs: Sequence[str]) -> bool:

@@ -1,7 +1,7 @@
 """Writes down who asked what and what came of it, in a chain of hashes that shows every later change.
 
-Two lines a call: one before any channel hears of it, one when it has ended. In ``mode: enforce`` a call that
-cannot be written down is not served.
+Two lines a call: one before any channel hears of it, and one when it has ended, which may wait a moment for other
+lines. In ``mode: enforce`` a call that cannot be written down is not served.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from gateway import Secret, hookimpl, option, policies
 log = logging.getLogger("gateway.audit")
 
 _NAME = "audit"
-_PIECE = 64 * 1024
+_LATER = 0.25  # seconds that the line of how a call ended may wait for others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +35,14 @@ class Options:
     )
     rotate: Rotate = option("when a new file is begun", Rotate())
     key: Secret | None = option("makes the hashes HMACs, which nobody without it can write", None)
-    mode: str = option(
-        "observe serves calls that cannot be written down too", "enforce", choices=("enforce", "observe")
-    )
+    mode: str = policies.mode_option("observe serves calls that cannot be written down too")
 
 
 class Plugin:
     def __init__(self, options):
         self._options = options
         self._chain = None
-        self._ended = False
+        self._stop = None
 
     @hookimpl
     def begin(self, services):
@@ -52,11 +50,12 @@ class Plugin:
         key = options.key.reveal().encode() if options.key else b""
         rotation = policies.Rotation(rotate.size, rotate.per, rotate.keep)
         self._chain = policies.ChainedFile(services.path(options.file), rotation, key)
+        self._stop = services.every(_LATER, self._chain.flush, _NAME)
 
     @hookimpl
     def end(self):
-        self._ended = True
         if self._chain is not None:
+            self._stop.set()
             self._chain.close()
 
     @hookimpl
@@ -68,12 +67,13 @@ class Plugin:
         }  # fmt: skip
         if self._options.content != "none" and call.body is not None:
             entry["request"] = self._request(call.body)
-        try:
+        if self._options.mode == "enforce":
             self._chain.append(entry)
-        except Exception as error:  # who only observes never fails a call
-            if self._options.mode == "enforce":
-                raise
-            log.error("%s: not written down: %s", call.id, error)
+            return
+        try:
+            self._chain.put(entry)
+        except OSError as error:  # who only observes never fails a call
+            log.error("%s: not written down yet: %s", call.id, error)
 
     @hookimpl
     def filter_reply(self, call):
@@ -95,8 +95,8 @@ class Plugin:
         seen = call.notes.get(_NAME)
         if seen is not None and seen.size:
             entry["reply"] = seen.entry()
-        self._chain.append(entry)
-        if self._ended:  # calls that began before another configuration came are written down too
+        self._chain.put(entry)
+        if self._stop.is_set():  # calls that began before another configuration came are written down too
             self._chain.close()
 
     def _request(self, body):

@@ -28,7 +28,7 @@ class Options:
         "members of the body that do not count when requests are compared",
         ["user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"],
     )
-    mode: str = option("observe keeps answers and says what it would do", "enforce", choices=("enforce", "observe"))
+    mode: str = policies.mode_option("observe keeps answers and says what it would do")
 
 
 class Plugin:

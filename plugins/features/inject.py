@@ -18,38 +18,34 @@ class Rule(policies.Rule):
     text: str = option("the system prompt")
     where: str = option("before or behind what the client says to the system", "before", choices=("before", "behind"))
 
-    @property
-    def added(self):
-        return policies.Added(self.text, self.where == "before")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     rules: list[Rule] = option("what to add, for whom")
-    mode: str = option("observe only logs what would be added", "enforce", choices=("enforce", "observe"))
+    mode: str = policies.mode_option("observe only logs what would be added")
 
 
 class Plugin:
     def __init__(self, options):
         self._observes = options.mode == "observe"
-        self._rules = options.rules
+        self._rules = [(rule, policies.Added(rule.text, rule.where == "before")) for rule in options.rules]
 
     @hookimpl
     def check_config(self):
-        return [(rule.line, "the text of this rule is empty") for rule in self._rules if not rule.text.strip()]
+        return [(rule.line, "the text of this rule is empty") for rule, _ in self._rules if not rule.text.strip()]
 
     @hookimpl
     def before_call(self, call):
         if call.dialect not in _OPERATIONS.get(call.operation, ()):
             return
-        fitting = [rule.added for rule in self._rules if rule.fits(call)]
+        fitting = [added for rule, added in self._rules if rule.fits(call)]
         if not fitting:
             return
         if self._observes:
             log.info("%s %s: would add %d system prompts", call.id, call.principal.name, len(fitting))
             return
-        text = policies.text_of(call)
-        if text is not None:
+        data = policies.json_of(call)
+        if data is not None:
             for added in fitting:
-                text = policies.with_system_text(text, call.dialect, added)
-            policies.put_text(call, text)
+                data = policies.with_system_text(data, call.dialect, added)
+            policies.put_json(call, data)

@@ -6,6 +6,7 @@ Spans leave in batches from a thread of their own: a collector that is away cost
 does not fit into the queue is dropped. Nothing of what was said, and no secret, is in a span.
 """
 
+import atexit
 import logging
 import threading
 import time
@@ -59,8 +60,9 @@ class Plugin:
     def __init__(self, options):
         self._options = options
         self._provider = self._tracer = None  # only looked at, until it begins
-        self._ended = False
+        self._count = threading.Lock()  # around the next two
         self._open = 0
+        self._ended = False
 
     @hookimpl
     def check_config(self):
@@ -94,13 +96,13 @@ class Plugin:
     @hookimpl
     def end(self):
         """Calls that began with this configuration may go on for an hour: the last of them turns off the light."""
-        self._ended = True
-        if not self._open:
+        with self._count:
+            self._ended, last = True, not self._open
+        if last and self._provider is not None:
             self._shut_down().join(_LAST_MOMENT)
 
     def _shut_down(self):
-        provider, self._provider = self._provider, None
-        thread = threading.Thread(target=provider.shutdown if provider else int, name="otel-end", daemon=True)
+        thread = threading.Thread(target=self._provider.shutdown, name="otel-end", daemon=True)
         thread.start()
         return thread
 
@@ -121,7 +123,8 @@ class Plugin:
         span = self._tracer.start_span(
             _title(call), parent, trace.SpanKind.SERVER, about, start_time=_now() - _nanoseconds(_age(call))
         )
-        self._open += 1
+        with self._count:
+            self._open += 1
         call.notes[_NAME] = _Traced(span)
         call.headers.pop("tracestate", None)  # it belongs to the parent; without a sound one it means nothing
         _CONTEXT.inject(call.headers, trace.set_span_in_context(span, parent))
@@ -172,9 +175,11 @@ class Plugin:
             if record.outcome != "complete":
                 _failed(span, record.error or record.outcome, wrong=record.outcome not in ("refused", "client_closed"))
             span.end()
-        self._open -= 1
-        if self._ended and not self._open:
-            self._shut_down()
+        with self._count:
+            self._open -= 1
+            last = self._ended and not self._open
+        if last:  # nobody waits for it here; a process that ends with this call does
+            atexit.register(self._shut_down().join, _LAST_MOMENT)
 
 
 def _session():

@@ -86,10 +86,11 @@ class Plugin:
     def before_call(self, call):
         if self._is_left_alone(call):
             return
-        text = policies.text_of(call)
-        if text is None:
+        data = policies.json_of(call)
+        if data is None:
             self._look_at_form(call)
             return
+        text = data.decode()
         findings = policies.find_in_document(text, self._patterns, call.dialect)
         if not findings:
             return
@@ -101,7 +102,7 @@ class Plugin:
             raise _refusal("request", findings)
         else:
             masks = call.notes[_NAME] = policies.Masks(text)
-            policies.put_text(call, policies.masked(text, findings, masks))
+            policies.put_json(call, policies.masked(text, findings, masks).encode())
             call.reply_headers.append(("x-gateway-redacted", said))
 
     def _look_at_form(self, call):
@@ -113,18 +114,17 @@ class Plugin:
 
     @hookimpl
     def filter_reply(self, call):
-        if self._is_left_alone(call) or not policies.has_text_reply(call):
-            return None
         masks = call.notes.get(_NAME)
         patterns = self._patterns if self._options.reply else ()
-        if masks is None and not patterns:
+        if (masks is None and not patterns) or self._is_left_alone(call) or not policies.has_text_reply(call):
             return None
         found = _Found(call, self._options.mode)
         rewriter = policies.ReplyRewriter(call.dialect, patterns, masks or policies.Masks(""), found)
         return _Observed(rewriter) if self._options.mode == "observe" else rewriter
 
     def _is_left_alone(self, call):
-        return any(fnmatch.fnmatchcase(call.principal.name, pattern) for pattern in self._options.keys)
+        keys = self._options.keys
+        return bool(keys) and any(fnmatch.fnmatchcase(call.principal.name, pattern) for pattern in keys)
 
 
 class _Found:

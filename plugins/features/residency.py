@@ -31,7 +31,7 @@ class Rule(policies.Rule):
 @dataclass(frozen=True, kw_only=True)
 class Options:
     rules: list[Rule] = option("who may use which channels")
-    mode: str = option("observe only says what would be left out", "enforce", choices=("enforce", "observe"))
+    mode: str = policies.mode_option("observe only says what would be left out")
 
 
 class Plugin:

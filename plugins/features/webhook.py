@@ -29,7 +29,7 @@ class Options:
     batch: int = option("most events in a post", 100, least=1)
     waiting: int = option("most events that wait; then the oldest are dropped", 10_000, least=1)
     tries: int = option("how often a post is tried", 6, least=1)
-    mode: str = option("observe only logs what would be told", "enforce", choices=("enforce", "observe"))
+    mode: str = policies.mode_option("observe only logs what would be told")
 
 
 class Plugin:

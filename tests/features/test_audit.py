@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,23 @@ def _path(tmp_path):
 
 @pytest.fixture(name="entries")
 def _entries(path):
-    """entries() -> all lines but those that begin a file."""
-    return lambda: [one for one in map(json.loads, path.read_text().splitlines()) if one["event"] != "begun"]
+    """entries(number=2) -> all lines but those that begin a file, as soon as there are so many."""
+
+    def entries(number=2):
+        end = time.monotonic() + 10
+        while True:
+            found = _lines(path) if path.exists() else []
+            if len(found) >= number or time.monotonic() > end:
+                return found
+            time.sleep(0.01)
+
+    return entries
+
+
+def _lines(path):
+    whole = path.read_bytes().splitlines(keepends=True)
+    found = [json.loads(line) for line in whole if line.endswith(b"\n")]
+    return [one for one in found if one["event"] != "begun"]
 
 
 # --- what is written ----------------------------------------------------------------------------------
@@ -79,10 +95,11 @@ def test_refused_calls_are_written_down_too(serving, ask, entries):
     assert [(one["event"], one.get("error")) for one in entries()] == [("asked", None), ("answered", "sensitive_data")]
 
 
-def test_behind_redact_it_sees_what_the_channel_sees(serving, channels, ask, path):
+def test_behind_redact_it_sees_what_the_channel_sees(serving, channels, ask, entries, path):
     client = serving("[redact, {audit: {content: full}}]")
     channels.say("chat", reply_of("chat", "to <EMAIL_1>"))
     assert ask(client, said="alice@example.com").json == reply_of("chat", "to alice@example.com")
+    assert len(entries()) == 2
     assert "alice@" not in path.read_text()
     assert path.read_text().count("<EMAIL_1>") == 2
 
@@ -97,7 +114,42 @@ def test_a_call_that_cannot_be_written_down(mode, status, serving, channels, ask
     assert len(channels.sent) == (status == 200)
     if status == 500:
         assert answer.json["error"]["code"] == "plugin_error"
-    assert "audit" in caplog.text
+    _until(lambda: "audit" in caplog.text)
+
+
+def test_the_line_of_a_calls_beginning_is_there_before_the_channel_hears_of_it(serving, channels, ask, path, network):
+    client = serving("[audit]")
+    seen = []
+
+    def answer(request):
+        seen.extend(one["event"] for one in _lines(path))
+        return 200, {"content-type": "application/json"}, json.dumps(reply_of("chat", "ok"))
+
+    network.add_callback("POST", "https://chat.test/v1/chat/completions", answer)
+    assert ask(client).status_code == 200
+    assert seen == ["asked"]
+
+
+def test_who_observes_writes_both_lines_when_there_is_time(serving, channels, ask, entries):
+    client = serving("[{audit: {mode: observe}}]")
+    channels.say("chat", reply_of("chat", "ok"))
+    assert ask(client).status_code == 200
+    assert [one["event"] for one in entries()] == ["asked", "answered"]
+
+
+def test_what_waits_is_written_when_a_worker_ends(serving, channels, ask, path):
+    client = serving("[audit]")
+    channels.say("chat", reply_of("chat", "ok"))
+    ask(client)
+    client.application.extensions["gateway"].end()
+    assert [one["event"] for one in _lines(path)] == ["asked", "answered"]
+
+
+def _until(true):
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 # --- the chain ----------------------------------------------------------------------------------------
@@ -202,6 +254,44 @@ def test_a_file_of_another_kind_is_not_touched(path):
     with pytest.raises(OSError, match="no chained file"):
         ChainedFile(path, NEVER).append({})
     assert path.read_text() == "something else\n"
+
+
+def test_what_can_wait_is_written_with_the_next_line_that_cannot(path):
+    chain = ChainedFile(path, NEVER)
+    for each in range(3):
+        chain.put({"n": each})
+    assert not path.exists()
+    chain.append({"n": 3})
+    chain.put({"n": 4})
+    chain.flush()
+    assert [json.loads(line).get("n") for line in path.read_text().splitlines()] == [None, 0, 1, 2, 3, 4]
+    assert verify_files([path]).lines == 6
+
+
+def test_much_that_can_wait_does_not(path):
+    chain = ChainedFile(path, NEVER)
+    for _ in range(3):
+        chain.put({"text": "x" * 100_000})
+    assert verify_files([path]).lines == 1 + 3
+
+
+def test_what_a_file_does_not_take_waits_and_what_is_too_much_is_counted(path):
+    path.parent.mkdir()
+    path.mkdir()  # it cannot be written
+    chain = ChainedFile(path, NEVER)
+    for each in range(20):
+        with contextlib.suppress(OSError):
+            chain.put({"n": each, "text": "x" * 1_000_000})
+    with pytest.raises(OSError):
+        chain.append({"n": "refused"})
+    path.rmdir()
+    chain.append({"n": "last"})
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = sum("text" in one for one in found)
+    assert 10 < kept < 20
+    assert [one.get("n") for one in found] == [None, *range(kept), None, "last"]
+    assert (found[-2]["event"], found[-2]["lines"]) == ("lost", 20 - kept)
+    assert verify_files([path]).lines == len(found)
 
 
 def _append_many(path, number):

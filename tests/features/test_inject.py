@@ -21,18 +21,18 @@ CASES = [
 
 @pytest.mark.parametrize("dialect, text, before, behind", CASES)
 def test_where_it_goes(dialect, text, before, behind):
-    assert with_system_text(text, dialect, BEFORE) == before
-    assert with_system_text(text, dialect, BEHIND) == behind
+    assert with_system_text(text.encode(), dialect, BEFORE).decode() == before
+    assert with_system_text(text.encode(), dialect, BEHIND).decode() == behind
     assert json.loads(before) != json.loads(behind)
 
 
-@pytest.mark.parametrize("text", ['{"messages":"odd"}', '{"messages":7}', "[]"])
+@pytest.mark.parametrize("text", [b'{"messages":"odd"}', b'{"messages":7}', b"[]"])
 def test_what_is_no_request_is_left_to_the_channel(text):
     assert with_system_text(text, "chat", BEFORE) == text
 
 
 def test_of_a_key_that_comes_twice_the_last_counts():
-    text = '{"system":"A","system":"B"}'
+    text = b'{"system":"A","system":"B"}'
     assert json.loads(with_system_text(text, "messages", BEHIND))["system"] == "B\n\nBe\nkind."
 
 
