@@ -8,14 +8,14 @@ RUN /venv/bin/python -m pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim
 RUN python -m pip uninstall --yes pip setuptools wheel \
- && useradd --system --uid 10001 --home-dir /var/lib/gateway --create-home --shell /usr/sbin/nologin gateway
+ && useradd --uid 10001 --home-dir /var/lib/gateway --create-home --shell /usr/sbin/nologin gateway
 COPY --from=libraries /venv /venv
 COPY conf /app/conf
 COPY gateway /app/gateway
 COPY plugins /app/plugins
 RUN printf '#!/bin/sh\nexec /venv/bin/python -m gateway "$@"\n' > /usr/local/bin/gateway && chmod 0755 /usr/local/bin/gateway
 # The bytecode is not written at run time: the file system may be read-only.
-RUN /venv/bin/python -m compileall -q /app/gateway
+RUN /venv/bin/python -m compileall -q /app
 ENV PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     GATEWAY_CONFIG=/etc/gateway/gateway.yaml GATEWAY_BIND=0.0.0.0:8080 GATEWAY_WORKERS=2
 USER 10001:10001

@@ -1,9 +1,10 @@
 """Thousands who read or write as slowly as they can, and what is left for the others.
 
-    python -m benchmarks.slow_clients [--slow 2000] [--seconds 15]
+    python -m benchmarks.slow_clients [--slow 2000] [--seconds 15] [--nginx]
 
 Half a minute of ordinary calls alone, then the same beside as many slow readers (of streams far larger than
-the buffers) and as many slow writers (a byte of a body now and then): 80 % of the rate has to be left.
+the buffers) and as many slow writers (a byte of a body now and then): 80 % of the rate has to be left. The slow
+come from sixteen addresses: conf/nginx.conf, which --nginx puts in front, lets one have a thousand calls open.
 """
 
 import argparse
@@ -13,15 +14,17 @@ import json
 import multiprocessing
 import resource
 import socket
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.pair import Pair, running
-from benchmarks.servers import KEY
+from benchmarks.servers import HERE, KEY, CannotStart
 
 LEFT = 0.8
 MOST_MB = 0.3  # of memory for each slow client
@@ -31,6 +34,7 @@ _HEAD = (
 )
 _DRIP = 2.0  # seconds between two bytes
 _CALLERS = 8
+_ADDRESSES = 16
 
 
 async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,8 +72,14 @@ def request(model: str, text: str, stream: bool) -> bytes:
     return _HEAD.format(KEY, len(body)).encode() + body
 
 
-async def read_slowly(port: int) -> None:
+def address(number: int) -> tuple[str, int]:
+    """Where the slow client of that number comes from."""
+    return f"127.0.1.{1 + number % _ADDRESSES}", 0
+
+
+async def read_slowly(port: int, number: int) -> None:
     sock = socket.socket()
+    sock.bind(address(number))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -80,8 +90,8 @@ async def read_slowly(port: int) -> None:
             await asyncio.sleep(_DRIP)
 
 
-async def write_slowly(port: int) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
+async def write_slowly(port: int, number: int) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=address(number))
     try:
         writer.write(_HEAD.format(KEY, 100_000).encode() + b"{")
         while not writer.is_closing():
@@ -118,11 +128,11 @@ class Rate:
         return f"{self.calls:.0f} calls/s, p99 {self.late:.1f} ms, {self.cpu:.2f} ms of CPU a call"
 
 
-async def rate(pair: Pair, seconds: float) -> Rate:
+async def rate(pair: Pair, port: int, seconds: float) -> Rate:
     """Of ordinary calls."""
     delays: list[float] = []
     until, cpu = time.monotonic() + seconds, pair.cpu()
-    await asyncio.gather(*(ordinary(pair.port, until, delays) for _ in range(_CALLERS)))
+    await asyncio.gather(*(ordinary(port, until, delays) for _ in range(_CALLERS)))
     late = sorted(delays)[int(len(delays) * 0.99)] * 1000
     return Rate(len(delays) / seconds, late, (pair.cpu() - cpu) / len(delays) * 1000)
 
@@ -138,20 +148,20 @@ async def settled(pair: Pair) -> None:
             return
 
 
-async def measure(pair: Pair, slow: int, seconds: float) -> list[str]:
+async def measure(pair: Pair, port: int, slow: int, seconds: float) -> list[str]:
     """Complaints; prints what was measured."""
     say = sys.stdout.write
-    await rate(pair, 2)  # warm
-    alone = await rate(pair, seconds)
+    await rate(pair, port, 2)  # warm
+    alone = await rate(pair, port, seconds)
     before = sum(pair.resident().values())
     say(f"alone: {alone}, {before:.0f} MB\n")
     tasks = []
-    for _ in range(slow):
-        tasks += [asyncio.create_task(read_slowly(pair.port)), asyncio.create_task(write_slowly(pair.port))]
+    for number in range(slow):
+        tasks += [asyncio.create_task(read_slowly(port, number)), asyncio.create_task(write_slowly(port, number))]
         if len(tasks) % 100 == 0:
             await asyncio.sleep(0.1)  # those who come at once are another test
     await settled(pair)
-    beside = await rate(pair, seconds)
+    beside = await rate(pair, port, seconds)
     after = sum(pair.resident().values())
     open_tasks = sum(not task.done() for task in tasks)
     say(f"beside {slow} slow readers and {slow} slow writers: {beside}, {after:.0f} MB\n")
@@ -168,18 +178,46 @@ async def measure(pair: Pair, slow: int, seconds: float) -> list[str]:
     return complaints
 
 
+@contextlib.contextmanager
+def nginx(folder: Path, behind: int) -> Iterator[int]:
+    """conf/nginx.conf in front of the port *behind*; its own port. Raises CannotStart."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    text = (HERE.parent / "conf" / "nginx.conf").read_text()
+    file = folder / "nginx.conf"
+    file.write_text(
+        text.replace("127.0.0.1:8080", f"127.0.0.1:{behind}").replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    )
+    command = ["/usr/sbin/nginx", "-p", str(folder), "-c", str(file), "-e", "stderr", "-g", "daemon off;"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 10
+        while not (folder / "nginx.pid").exists():
+            if process.poll() is not None or time.monotonic() > until:
+                raise CannotStart("nginx does not start")
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The slow are not in the way of the others.")
     parser.add_argument("--slow", type=int, default=2000, help="readers, and as many writers")
     parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--nginx", action="store_true", help="with conf/nginx.conf in front")
     options = parser.parse_args()
     raise_limit()
     ours, theirs = multiprocessing.Pipe()
     upstream = multiprocessing.get_context("spawn").Process(target=pouring, args=(theirs,), daemon=True)
     upstream.start()
     try:
-        with tempfile.TemporaryDirectory() as folder, running(Path(folder), more=ours.recv()) as pair:
-            complaints = asyncio.run(measure(pair, options.slow, options.seconds))
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            pair = stack.enter_context(running(folder, more=ours.recv()))
+            port = stack.enter_context(nginx(folder, pair.port)) if options.nginx else pair.port
+            complaints = asyncio.run(measure(pair, port, options.slow, options.seconds))
     finally:
         upstream.terminate()
     sys.stdout.write("".join(f"{each}\n" for each in complaints) or "met\n")

@@ -190,7 +190,8 @@ def test_the_key_is_taken_out_of_the_query(query, kept):
 # --- certificates that a proxy has verified -------------------------------------------------------------
 
 CERTIFIED = """
-trusted_proxies: [10.0.0.1]
+trusted_proxies: [10.0.0.0/8]
+certificate_proxies: [10.0.0.1]
 store: sqlite:///gateway.db
 keys:
   - {name: alice, key: alice-key, certificates: ["CN=alice,O=Corp", "AB:CD:EF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:01"]}
@@ -211,7 +212,7 @@ THUMB = {"X-Client-Verify": "SUCCESS", "X-Client-Fingerprint": "ABcdef0011223344
     (SEEN | {"X-Client-DN": "CN=alice"}, "", 401), (SEEN | {"X-Client-DN": "cn=alice,o=corp"}, "", 401),
     (SEEN | {"X-Client-DN": ""}, "", 401), (SEEN | {"X-Client-DN": "CN=orphan"}, "", 403),
 ])  # fmt: skip
-def test_a_certificate_is_believed_from_a_trusted_proxy(headers, peer, status, client_of):
+def test_a_certificate_is_believed_from_who_may_vouch_for_one(headers, peer, status, client_of):
     answer = call(client_of(CERTIFIED), headers=headers, peer=peer)
     assert answer.status_code == status
     if status == 401 and peer == "" and headers.get("X-Client-Verify") and headers["X-Client-DN"]:

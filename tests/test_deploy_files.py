@@ -1,6 +1,7 @@
 """The files of a deployment are what their tools take: systemd, nginx, Docker, compose, Kubernetes, pip, Grafana."""
 
 import configparser
+import importlib.metadata
 import json
 import re
 import shutil
@@ -69,7 +70,7 @@ def test_the_service_waits_longer_than_the_longest_stream_and_opens_enough_files
     service = unit("gateway.service")["Service"]
     assert int(service["TimeoutStopSec"][0]) > SETTINGS["graceful_timeout"]
     assert int(service["LimitNOFILE"][0]) > 2 * SETTINGS["worker_connections"]
-    assert service["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    assert service["ExecReload"] == ["""/bin/sh -c 'kill -HUP "$$MAINPID"'"""]  # kill(1) is not on every machine
     assert service["KillMode"] == ["mixed"]
     assert unit("gateway.socket")["Socket"]["ListenStream"] == [SETTINGS["bind"]]
 
@@ -184,16 +185,42 @@ def test_every_line_of_the_lock_is_pinned_with_digests():
     assert len(lines) == len(locked()) > 20
 
 
-def test_the_lock_satisfies_what_the_project_asks_for():
+def asked():
+    """What the project asks for, of itself and with the extras that are deployed."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    asked = [setup["options"]["install_requires"], *(setup["options.extras_require"][extra] for extra in EXTRAS)]
+    lines = [setup["options"]["install_requires"], *(setup["options.extras_require"][extra] for extra in EXTRAS)]
+    bare = (line.partition("#")[0].strip() for line in "\n".join(lines).split("\n"))
+    return [Requirement(line) for line in bare if line]
+
+
+def test_the_lock_satisfies_what_the_project_asks_for():
     lock = locked()
-    for line in "\n".join(asked).split("\n"):
-        if line.partition("#")[0].strip():
-            wanted = Requirement(line.partition("#")[0].strip())
-            version, _ = lock[canonicalize_name(wanted.name)]
-            assert wanted.specifier.contains(version), f"{wanted}: the lock has {version}"
+    for wanted in asked():
+        version, _ = lock[canonicalize_name(wanted.name)]
+        assert wanted.specifier.contains(version), f"{wanted}: the lock has {version}"
+
+
+@pytest.mark.parametrize("python", ["3.11.2", "3.11.9", "3.12.3", "3.13.5"])  # the first one is Debian 12's
+def test_the_lock_is_whole_for_each_python(python):
+    """What its packages want there is in it: with digests, pip takes nothing else."""
+    there, lock = {"python_full_version": python, "python_version": python.rpartition(".")[0]}, locked()
+    wanted, seen = asked(), set()
+    for each in wanted:  # grows meanwhile
+        assert canonicalize_name(each.name) in lock, f"Python {python} needs {each}"
+        for extra in {"", *each.extras} - {extra for name, extra in seen if name == each.name}:
+            seen.add((each.name, extra))
+            wanted += [
+                need for need in needs(each.name) if not need.marker or need.marker.evaluate(there | {"extra": extra})
+            ]
+
+
+def needs(name):
+    """What a package wants. None of those that only other Pythons than this one have wants anything."""
+    try:
+        return [Requirement(line) for line in importlib.metadata.requires(name) or ()]
+    except importlib.metadata.PackageNotFoundError:
+        return []
 
 
 # --- compose and Kubernetes ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from gateway.commands.doctor import command
 from gateway.doctor import files, installed, keepers, machine
 from gateway.doctor.findings import FAILED, OK, WARNING, Finding, any_failed, failed, ok, told, warning
-from gateway.doctor.processes import Running
+from gateway.doctor.processes import Running, running
 from gateway.doctor.streaming import Question, Timed, _culprit, _judged
 from gateway.loading import load
 from gateway.plugin_manager import find_plugins
@@ -59,6 +59,28 @@ def test_no_finding_goes_without_a_remedy():
         Finding("c", FAILED, "bad")
 
 
+# --- processes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options, bind", [
+    ([], "127.0.0.1:8080"), (["--quiet"], "127.0.0.1:8080"),
+    (["--bind", "[::]:80"], "[::]:80"), (["--bind=unix:/s"], "unix:/s"),
+])  # fmt: skip
+def test_a_master_is_seen_whatever_its_options(options, bind, configured, tmp_path):
+    """None at all is how the unit and the image start it."""
+    config, folder = configured(), tmp_path / "proc" / "77"
+    (folder / "task" / "77").mkdir(parents=True)
+    words = ["/opt/gateway/bin/python3", "/opt/gateway/bin/gateway", "serve", *options]
+    (folder / "cmdline").write_text("".join(f"{word}\0" for word in words))
+    (folder / "environ").write_text(f"A=b\0GATEWAY_CONFIG={config}\0")
+    (folder / "status").write_text("Name:\tgateway\nPPid:\t1\nUid:\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\nGroups:\t9 \n")
+    (folder / "limits").write_text("Max open files            65536                65536                files\n")
+    (folder / "task" / "77" / "children").write_text("")
+    (folder / "cwd").symlink_to("/")
+    (seen,) = running(config, tmp_path / "proc")
+    assert (seen.pid, seen.user, seen.groups, seen.bind, seen.files) == (77, 7, {8, 9}, bind, 65536)
+
+
 # --- machine ---------------------------------------------------------------------------------------------
 
 
@@ -91,6 +113,37 @@ def test_threads_and_root_are_warned_of():
     assert machine.check_workers([master(worker_class="gthread")]).state == WARNING
     assert machine.check_workers([master()]).state == OK
     assert [found.state for found in machine.check_running([master(user=0), master(user=7)])] == [WARNING, OK]
+
+
+@pytest.mark.parametrize("proxies, binds, state", [
+    ("[]", ["127.0.0.1:8080"], WARNING),
+    ("[127.0.0.0/8]", ["0.0.0.0:8080"], WARNING),
+    ("['::1', 10.0.0.7]", ["127.0.0.1:8080"], WARNING),
+    ("[10.0.0.7]", ["0.0.0.0:8080"], OK),
+    ("[]", ["unix:SOCKET"], OK),
+    ("[]", ["unix:SOCKET", "127.0.0.1:8080"], WARNING),
+    ("[]", [], OK),
+])  # fmt: skip
+def test_it_is_told_when_any_program_could_vouch_for_a_certificate(proxies, binds, state, configured, tmp_path):
+    keys = f'certificate_proxies: {proxies}\nkeys: [{{name: a, certificates: ["CN=a"]}}]\n'
+    settings = load(configured(keys + CHANNELS)).settings
+    masters = [master(bind=bind.replace("SOCKET", str(tmp_path / "socket"))) for bind in binds]
+    (tmp_path / "socket").touch(0o600)
+    (found,) = machine.check_certificates(settings, masters)
+    assert found.state == state
+    assert not machine.check_certificates(load(configured()).settings, masters)
+
+
+@pytest.mark.parametrize("mode, folder, state", [(0o777, 0o755, WARNING), (0o777, 0o750, OK), (0o660, 0o755, OK)])
+def test_a_socket_that_all_may_open_is_no_wall(mode, folder, state, configured, tmp_path):
+    socket = tmp_path / "run" / "socket"
+    socket.parent.mkdir()
+    socket.touch()
+    socket.chmod(mode)
+    socket.parent.chmod(folder)
+    settings = load(configured('keys: [{name: a, certificates: ["CN=a"]}]\n' + CHANNELS)).settings
+    (found,) = machine.check_certificates(settings, [master(bind=f"unix:{socket}")])
+    assert found.state == state
 
 
 def test_the_kernel_tells_of_the_clock():

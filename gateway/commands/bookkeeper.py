@@ -1,5 +1,6 @@
 """``gateway bookkeeper``"""
 
+import contextlib
 import logging
 import os
 import signal
@@ -40,7 +41,8 @@ def command(config: Path | None, spool: Path | None, held: bool) -> None:
     if right is None:
         log.info("another bookkeeper keeps the books of %s", spool)
         return
-    os.nice(5)  # streams come first
+    with contextlib.suppress(OSError):  # a sandbox may forbid it; the books are kept all the same
+        os.nice(5)  # streams come first
     store = open_store(configured.store.reveal(), configured.folder)
     Bookkeeper(spool, store, configured.options.interval).run(ending, _Freshness(path, configured))
     store.close()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,20 @@ def _address(_: Any, __: Any, value: str) -> str:
     return value.rstrip("/")
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How a stream is to be timed, as the options say it."""
+
+    url: str
+    direct: str
+    model: str
+    key_file: Path | None
+
+    @property
+    def key(self) -> str:
+        return (self.key_file.read_text("utf-8") if self.key_file else os.environ.get("GATEWAY_KEY", "")).strip()
+
+
 @click.command("doctor")
 @config_option
 @click.option("--url", default="", callback=_address, help="Public address: a stream is timed through it.")
@@ -41,8 +56,8 @@ def _address(_: Any, __: Any, value: str) -> str:
 @click.option("--json", "as_json", is_flag=True, help="As a JSON document.")
 @click.pass_context
 def command(
-    ctx: click.Context, config: Path | None, url: str, direct: str, model: str, key_file: Path | None,
-    plugins_lock: Path | None, write_plugins_lock: Path | None, as_json: bool,
+    ctx: click.Context, config: Path | None, plugins_lock: Path | None, write_plugins_lock: Path | None,
+    as_json: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Look at the machine as deployed: files, workers, clock, folders, secrets, code, and a timed stream.
 
@@ -57,12 +72,11 @@ def command(
         write_plugins_lock.write_text(installed.written_lock(installed.digests(sources)), encoding="utf-8")
         click.echo(f"{write_plugins_lock}: {len(sources)} plugins")
         return
-    key = (key_file.read_text("utf-8") if key_file else os.environ.get("GATEWAY_KEY", "")).strip()
     findings = _examined(path, sources, plugins_lock)
     if not any(finding.check == "plugins" for finding in findings if finding.state == "failed"):
         gateway, masters = load(path), running(path)
         findings += _deployed(gateway, masters, sources, plugins_lock)
-        findings += _streamed(gateway, masters, url, direct, model, key)
+        findings += _streamed(gateway, masters, _Asked(**asked))
     click.echo(json.dumps(document(findings), indent=2) if as_json else "\n".join(told(findings)))
     ctx.exit(1 if any_failed(findings) else 0)
 
@@ -94,6 +108,7 @@ def _deployed(
         machine.check_files(masters),
         machine.check_workers(masters),
         machine.check_clock(),
+        *machine.check_certificates(gateway.settings, masters),
         *keepers.check_keepers(gateway),
         *files.check_folders(gateway, masters),
         _egress(gateway),
@@ -109,17 +124,15 @@ def _egress(gateway: Gateway) -> Finding:
     return ok("egress", "the gateway connects to what the configuration names, and nowhere else (gateway egress)")
 
 
-def _streamed(
-    gateway: Gateway, masters: list[Running], url: str, direct: str, model: str, key: str
-) -> list[Finding]:
-    if not url:
+def _streamed(gateway: Gateway, masters: list[Running], asked: _Asked) -> list[Finding]:
+    if not asked.url:
         return [skipped("stream", "not tried", "--url https://llm.example.com times one through whatever is in front")]
     paced = _echoing(gateway)
-    if not model and not paced:
+    if not asked.model and not paced:
         remedy = "name one (its tokens cost), or add a channel {name: doctor, provider: echo, models: [doctor]}"
         return [failed("stream", "there is no model of the echo provider to ask", f"--model: {remedy}")]
-    question = Question(model or paced[0], key, not model or model in paced)
-    return check_stream(url, direct or _own(masters), question)
+    question = Question(asked.model or paced[0], asked.key, not asked.model or asked.model in paced)
+    return check_stream(asked.url, asked.direct or _own(masters), question)
 
 
 def _echoing(gateway: Gateway) -> list[str]:

@@ -163,6 +163,23 @@ class Network:
             raise ValueError("an address or a network such as 10.0.0.0/8") from None
 
 
+class Address:
+    """A single address; of networks, loopback's only."""
+
+    schema = {"type": "string", "examples": ["10.0.0.7", "::1"]}
+
+    @classmethod
+    def read(cls, node: Node) -> Any:
+        expected = "one address such as 10.0.0.7"
+        try:
+            found = ipaddress.ip_network(scalar_text(node, expected), strict=False)
+        except ValueError:
+            raise ValueError(expected) from None
+        if found.num_addresses > 1 and not found.is_loopback:
+            raise ValueError(f"{expected}, since whoever has it can be anybody")
+        return found
+
+
 class Moment:
     """A date (its first second, UTC) or a time."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from gateway.config.checker import option
 from gateway.config.forms import Auth, ModelNames, PluginUse, ProviderOptions, RouteEntries
 from gateway.config.kinds import (
+    Address,
     CertificateName,
     ChannelKey,
     Fingerprint,
@@ -173,7 +174,7 @@ class KeySettings:
     name: str = option("who it belongs to; shown in logs")
     key: Secret | None = option("the key itself (better: its sha256)", None)
     sha256: Sha256 | None = option("hexadecimal SHA-256 of the key", None)
-    certificates: list[CertificateName] = option("client certificates, verified by a trusted proxy", [])
+    certificates: list[CertificateName] = option("client certificates, verified by one of `certificate_proxies`", [])
     models: list[str] = option("names or globs of models it may use; none given: all", [])
     allow_ips: list[Network] = option("addresses it may come from; none given: all", [])
     expires: Moment | None = option("when it ends", None)
@@ -193,7 +194,10 @@ class Settings:
     """The whole file."""
 
     max_body: Size = option("largest request body, packed or unpacked", Size(64 * 10**6))
-    trusted_proxies: list[Network] = option("who may say X-Forwarded-For and X-Client-*; none given: loopback", [])
+    trusted_proxies: list[Network] = option("who may say X-Forwarded-For; none given: loopback", [])
+    certificate_proxies: list[Address] = option(
+        "who may say by X-Client-* whose certificate a client has shown; none given: loopback", []
+    )
     client_timeout: ClientTimeouts = option("how long a client may take", ClientTimeouts())
     store: Secret | None = option("database of keys and ledger: sqlite:///path or postgresql+psycopg://...", None)
     state: Secret | None = option("rates, slots and health shared by all: sqlite:///path or redis://...", None)

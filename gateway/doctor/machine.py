@@ -4,8 +4,11 @@ import ctypes
 import importlib.util
 import os
 import resource
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 
+from gateway.config.settings import Settings
 from gateway.doctor.findings import Finding, failed, ok, skipped, warning
 from gateway.doctor.processes import Running
 from gateway.serving import SETTINGS
@@ -56,6 +59,26 @@ def check_running(masters: Sequence[Running]) -> list[Finding]:
         else:
             found.append(ok("running", text, **facts))
     return found
+
+
+def check_certificates(settings: Settings, masters: Sequence[Running]) -> list[Finding]:
+    """Whether only a proxy can say whose certificate a client has shown; nothing where that gives nobody rights."""
+    if not any(key and key.certificates for key in settings.keys):
+        return []
+    vouching, given = settings.certificate_proxies, ", ".join(map(str, settings.certificate_proxies))
+    open_to_all = [each.bind for each in masters if _any_program_connects(each.bind)]
+    if open_to_all and (not vouching or any(network.is_loopback for network in vouching)):
+        said = f"any program of this machine can connect to {', '.join(open_to_all)} and say whose certificate it has"
+        return [warning("certificates", said, "a Unix socket that only nginx may open (conf/gateway.socket)")]
+    return [ok("certificates", f"believed from {given or 'this machine'} and from a Unix socket")]
+
+
+def _any_program_connects(bind: str) -> bool:
+    """A Unix socket may be written by those whom its mode and its folder let; gunicorn's own is open to all."""
+    if not bind.startswith("unix:"):
+        return True
+    socket = Path(bind.removeprefix("unix:"))
+    return bool(socket.stat().st_mode & stat.S_IWOTH and socket.parent.stat().st_mode & stat.S_IXOTH)
 
 
 def check_workers(masters: Sequence[Running]) -> Finding:

@@ -1,6 +1,7 @@
 """The gateways that run on this machine, as /proc shows them: only names, limits and a few settings of
 theirs are read, never the rest of their environment."""
 
+import itertools
 import os
 import re
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _given(options: list[str], names: dict[str, str]) -> dict[str, str]:
     found = {}
-    for word, following in zip(options, [*options[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*options, ""]):
         name, equals, value = word.partition("=")
         if name in names:
             found[names[name]] = value if equals else following
