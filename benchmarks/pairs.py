@@ -6,6 +6,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
@@ -51,37 +52,40 @@ def servers(configurations: dict[str, str], beside: dict[str, str] | None = None
         yield started
 
 
-@contextlib.contextmanager
-def gateways(configurations: dict[str, str]) -> Iterator[dict[str, int]]:
-    """The same, but only their ports."""
-    with servers(configurations) as started:
-        yield {name: server.whole for name, server in started.items()}
-
-
-def in_turns(ports: dict[str, int], rounds: int, seconds: int, streams: bool = False) -> dict[str, dict[str, float]]:
-    """name -> medians over the rounds: whole replies a second of many connections (``per_second``), and in
-    milliseconds a reply's time on one connection (``median``) and, with *streams*, a stream's first event
-    (``first_event``)."""
-    body, found = _body("whole", False), {name: collections.defaultdict(list) for name in ports}
-    for port in ports.values():
-        wrk.run(port, _CHAT, body, _HEADERS, _CONNECTIONS, 1)  # what is loaded at the first calls is no call's
+def in_turns(started: dict[str, Server], rounds: int, seconds: int) -> dict[str, dict[str, float]]:
+    """name -> medians over the rounds: whole replies a second of many connections (``per_second``) and what each of
+    them costs in CPU time (``cpu``; all processes, until they are done with what the calls left them to do), a
+    reply's time on one connection (``median``) and a stream's first event (``first_event``), in milliseconds."""
+    body, found = _body("whole", False), {name: collections.defaultdict(list) for name in started}
+    for server in started.values():
+        wrk.run(server.whole, _CHAT, body, _HEADERS, _CONNECTIONS, 1)  # what is loaded at the first calls is no call's
     for _ in range(rounds):
-        for name, port in ports.items():
-            many = wrk.run(port, _CHAT, body, _HEADERS, _CONNECTIONS, seconds)
-            alone = wrk.run(port, _CHAT, body, _HEADERS, 1, seconds)
+        for name, server in started.items():
+            before, figures = _idle(server), found[name]
+            many = wrk.run(server.whole, _CHAT, body, _HEADERS, _CONNECTIONS, seconds)
+            figures["per_second"].append(many.per_second)
+            figures["cpu"].append((_idle(server) - before) * 1000 / (many.per_second * seconds))
+            alone = wrk.run(server.whole, _CHAT, body, _HEADERS, 1, seconds)
             if many.failed or alone.failed:
                 raise SystemExit(f"{name}: {many.failed + alone.failed} calls failed")
-            found[name]["per_second"].append(many.per_second)
-            found[name]["median"].append(alone.median)
-            if streams:
-                found[name]["first_event"].append(first_event(port, seconds))
+            figures["median"].append(alone.median)
+            figures["first_event"].append(first_event(server.streams, seconds))
     return {name: {figure: statistics.median(each) for figure, each in by.items()} for name, by in found.items()}
+
+
+def _idle(server: Server) -> float:
+    """The CPU time of *server* in seconds, once it has hardly anything to do."""
+    used, then = server.cpu(), float("-inf")
+    while used - then > 0.05:
+        time.sleep(1)
+        used, then = server.cpu(), used
+    return used
 
 
 def table(results: dict[str, dict[str, float]], first: str) -> list[str]:
     """Lines that compare all with *first*."""
     base, times = results[first], [figure for figure in results[first] if figure != "per_second"]
-    heads = {"median": "one call, ms", "first_event": "first event, ms"}
+    heads = {"cpu": "CPU a call, ms", "median": "one call, ms", "first_event": "first event, ms"}
     lines = [f"{'':12}{'calls/s':>10}{'':>8}" + "".join(f"{heads[figure]:>16}{'':>8}" for figure in times)]
     for name, found in results.items():
         share = f"{found['per_second'] / base['per_second']:.0%}"
