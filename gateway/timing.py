@@ -39,4 +39,4 @@ def server_timing(call: Call, queued: float) -> str:
     own = max(time.monotonic() - call.started - upstream - queued, 0.0)
     spans = [("gateway", own), ("upstream", upstream), ("queue", queued)]
     spans += [(f"plugin-{token(name)}", seconds) for name, seconds in call.notes.get(_NOTE, {}).items()]
-    return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in spans)
+    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in spans)
