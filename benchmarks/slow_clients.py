@@ -112,6 +112,9 @@ async def ordinary(port: int, until: float, delays: list[float]) -> None:
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
         await reader.readexactly(int(length.split(b":")[1]))
         delays.append(time.monotonic() - began)
+        if b"\r\nconnection: close" in head.lower():  # nginx does so after a thousand calls
+            writer.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.close()
 
 
