@@ -121,7 +121,7 @@ class Router:
         route, wishes = self._of_model(wanted, seed, choice), wanted.wishes
         if wishes is NO_WISHES:
             return route
-        kept = _listed(route, wishes, self._field(wanted).names) if wishes.order else 1
+        own = route.candidates[:]
         for model in wishes.models:
             further = self._of_model(replace(wanted, model=model), seed, choice)
             there = {(item.channel.name, item.model) for item in route.candidates}
@@ -132,6 +132,7 @@ class Router:
             route.left_out.extend(replace(item, model=model) for item in further.left_out)
             route.not_drawn += further.not_drawn
         if not wishes.allow_fallbacks:
+            kept = _listed(own, wishes, self._field(wanted).names) if wishes.order else 1
             others = route.candidates[kept:]
             route.left_out.extend(LeftOut(item.channel, "the client allows no fallbacks") for item in others)
             del route.candidates[kept:]
@@ -290,9 +291,9 @@ def _nobody_serves(wanted: Wanted, left_out: list[LeftOut]) -> str:
     return f"no channel can serve {what} this way ({reasons})"
 
 
-def _listed(route: Route, wishes: Wishes, ours: frozenset[str]) -> int:
-    """How many of the first are named by the client's order."""
-    return sum(wishes.place(item.channel, ours) < len(wishes.order) for item in route.candidates)
+def _listed(candidates: Iterable[Candidate], wishes: Wishes, ours: frozenset[str]) -> int:
+    """How many of them the client's order names: the first ones."""
+    return sum(wishes.place(item.channel, ours) < len(wishes.order) for item in candidates)
 
 
 def _as_wished(candidates: list[Candidate], wishes: Wishes, ours: frozenset[str]) -> list[Candidate]:
