@@ -137,7 +137,7 @@ class Try:
             authorize(channel, self.candidate.dialect, self._key, request)
         self._signs += tuple(set(request.headers.values()) - before)
         try:
-            answer = transport.send(channel, request, patience.left(), watch, patience.ends_in(), patience.sent)
+            answer = transport.send(channel, request, watch, patience)
         except ChannelTimeout:
             patience.check()  # it may be the call's time that is used up, not the channel's
             raise

@@ -177,7 +177,7 @@ class SqliteState:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            log.error("the state file %s cannot be read (%s); it is set aside and begun anew", self._path, error)
+            log.error("the state file %s cannot be used (%s); it is set aside and begun anew", self._path, error)
             for end in ("", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(self._path + end, f"{self._path}.damaged{end}")

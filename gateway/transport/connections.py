@@ -14,8 +14,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -37,6 +37,19 @@ _LINE_BREAK = re.compile(r"[\r\n\0]")
 _IDLE_CONNECTIONS = 1024  # kept to one host; further ones are opened and closed as needed
 
 
+class Waiting(Protocol):
+    """How long a request may take, in seconds from the moment of asking."""
+
+    def ends_in(self) -> float:
+        """Until connecting and sending have to be done."""
+
+    def left(self) -> float:
+        """Until the caller wants to be asked again, if there are no headers yet."""
+
+    def sent(self) -> float:
+        """The request has left; as ``left``."""
+
+
 class Task(threading.local):
     """What the call that runs in this thread (or greenlet) wants of its connection. The moments are those of
     time.monotonic()."""
@@ -44,16 +57,17 @@ class Task(threading.local):
     watch: Watch | None = None
     until = math.inf  # when the caller wants to be asked again, if there are no headers yet
     ends_at = math.inf  # when connecting and sending have to be done
-    _sent: Callable[[], float] | None = None
+    _waiting: Waiting | None = None
 
-    def begins(self, patience: float, longest: float, sent: Callable[[], float] | None) -> None:
-        """Both in seconds from now; *sent* tells anew for how long to have patience, once the request has left."""
+    def begins(self, waiting: Waiting, longest: float) -> None:
+        """*longest* seconds at most for connecting and sending."""
         now = time.monotonic()
-        self.until, self.ends_at, self._sent = now + patience, now + longest, sent
+        self.until, self.ends_at = now + waiting.left(), now + min(waiting.ends_in(), longest)
+        self._waiting = waiting
 
     def sent(self) -> None:
-        if self._sent is not None:
-            self.until = time.monotonic() + self._sent()
+        if self._waiting is not None:
+            self.until = time.monotonic() + self._waiting.sent()
 
     def left_to_send(self) -> float:
         """Seconds, at least a millisecond."""

@@ -11,8 +11,8 @@ stays sent, and ``Pending.wait`` goes on listening.
 import functools
 import http.client
 import logging
-import math
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ from gateway.departures import Watch, watch
 from gateway.dialects.vocabulary import Media
 from gateway.domain import Channel, UpstreamRequest
 from gateway.errors import ChannelTimeout, ChannelUnreachable, ClientGone
-from gateway.transport.connections import Begun, ChannelAdapter, HeadersPending, StaleConnection, task
+from gateway.transport.connections import Begun, ChannelAdapter, HeadersPending, StaleConnection, Waiting, task
 from gateway.transport.egress import Cache, HttpClient, Tools
 from gateway.transport.fetching import fetch
 from gateway.transport.listening import read_head
@@ -64,6 +64,18 @@ class Pending:
         self._listener.close()
 
 
+class _Span:
+    """Waiting for no longer than *seconds* from now, whatever for."""
+
+    def __init__(self, seconds: float):
+        self._until = time.monotonic() + seconds
+
+    def left(self) -> float:
+        return max(self._until - time.monotonic(), 0.001)
+
+    ends_in = sent = left
+
+
 class Transport:
     """All channels' connections of one configuration."""
 
@@ -71,12 +83,8 @@ class Transport:
         self._adapters: dict[tuple[Any, ...], ChannelAdapter] = {}  # by how they connect, which many may do alike
         self._tools: dict[str, Tools] = {}
 
-    def send(
-        self, channel: Channel, request: UpstreamRequest, patience: float, watch: Watch, longest: float = math.inf,
-        sent: Callable[[], float] | None = None,
-    ) -> Answer | Pending:  # fmt: skip
-        """Connect and send *request*, in *longest* seconds, and wait for the answer's headers until *patience* seconds
-        have gone by since now; or as many as *sent* says when the request has left.
+    def send(self, channel: Channel, request: UpstreamRequest, watch: Watch, waiting: Waiting) -> Answer | Pending:
+        """Connect, send *request*, and wait for the answer's headers; Pending when *waiting* wants to be asked again.
 
         Raises ChannelUnreachable or ChannelTimeout (of the connection); never names the URL,
         whose query may hold a key.
@@ -86,7 +94,7 @@ class Transport:
         if adapter is None:
             adapter = self._adapters.setdefault(alike, ChannelAdapter(channel))
         try:
-            task.begins(patience, min(longest, channel.timeouts.total), sent)
+            task.begins(waiting, channel.timeouts.total)
             return self._send(adapter, _prepare(request), channel, watch)
         except requests.ConnectTimeout:
             raise ChannelTimeout("the connection took too long", code="upstream_connect_timeout") from None
@@ -120,7 +128,7 @@ class Transport:
             def send(request: UpstreamRequest, seconds: float) -> Answer:
                 by = without_proxy if is_own(request.url) else channel
                 # No watch on any client: whoever else waits for the same token is still there.
-                answer = self.send(by, request, seconds, watch(None), seconds)
+                answer = self.send(by, request, watch(None), _Span(seconds))
                 if isinstance(answer, Pending):
                     answer.close()
                     raise ChannelTimeout("the plugin's request got no answer in time")
